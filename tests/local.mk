@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+TEST_CFLAGS = $(CORE_CFLAGS) $(CMOCKA_CFLAGS) -I$(top_srcdir)/tests
+TEST_LIBS = libhearth_core.la $(CMOCKA_LIBS)
+include tests/unit/local.mk
+include tests/fuzz/local.mk
