@@ -267,6 +267,7 @@ HEARTH__OPS_EVAL(binary)
             if (!binary_chunk(call->node->op, kind, a, b, n))
                 return hearth_fail(err, HEARTH_EINVAL,
                                    "integer division by zero");
+            hearth__ops_wrap(a, n, y->dtype);
             hearth__ops_act_apply(&act, kind, a, n);
             hearth__ops_store(y->data, y->dtype, offset[0], nest.step[0], a, n);
         }

@@ -101,6 +101,7 @@ static void multiply(const struct product *p)
                 load_row(&p->z, i, j0, n, x);
                 add(p, acc, x, n);
             }
+            hearth__ops_wrap(acc, n, p->y.view->dtype);
             hearth__ops_act_apply(&p->act, p->kind, acc, n);
             hearth__ops_store(p->y.view->data, p->y.view->dtype,
                               p->y.offset + i * p->y.row + j0 * p->y.column,

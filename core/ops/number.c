@@ -161,6 +161,17 @@ void hearth__ops_convert(union hearth__ops_num *x, int64_t n,
     }
 }
 
+void hearth__ops_wrap(union hearth__ops_num *x, int64_t n,
+                      enum hearth_dtype dtype)
+{
+    int cut = 64 - (int)hearth_dtype_bytes(dtype) * 8;
+    enum hearth__ops_kind kind = hearth__ops_kind(dtype);
+    for (int64_t k = 0; k < n && kind == HEARTH__OPS_UNSIGNED; k++)
+        x[k].u = x[k].u << cut >> cut;
+    for (int64_t k = 0; k < n && kind == HEARTH__OPS_SIGNED; k++)
+        x[k].i = (int64_t)(x[k].u << cut) >> cut;
+}
+
 /* ---- Views ---- */
 
 void *hearth__ops_at(const struct hearth_view *view, int64_t offset)

@@ -41,6 +41,11 @@ void hearth__ops_store(void *base, enum hearth_dtype dtype, int64_t offset,
 void hearth__ops_convert(union hearth__ops_num *x, int64_t n,
                          enum hearth_dtype from, enum hearth_dtype to);
 
+/* Cuts integers to what <dtype> holds, as storing and loading would; floats
+ * stay. For an activation after arithmetic. */
+void hearth__ops_wrap(union hearth__ops_num *x, int64_t n,
+                      enum hearth_dtype dtype);
+
 /* ---- Nests: loops over a shape, for several operands at once. The last loop
  * is the caller's: <run> elements, <step[k]> apart, from <offset[k]>. Adjacent
  * axes that every operand walks evenly are merged. */

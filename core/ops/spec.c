@@ -242,8 +242,7 @@ static bool cheap(uint32_t op)
     }
 }
 
-/* May the node be evaluated here? Shape needs no contents; it has none left to
- * evaluate unless its rank passes what infer keeps, which it cannot. */
+/* May the node be evaluated here? */
 static bool evaluable(const struct work *w, const struct hearth_op_call *call)
 {
     uint64_t bytes, total = w->total_bytes;
