@@ -17,7 +17,7 @@ libhearth_core_la_CPPFLAGS = $(AM_CPPFLAGS) \
 libhearth_core_la_LIBADD = libhearth_ops.la $(CORE_LIBS)
 
 include_HEADERS += core/include/hearth_types.h core/include/hearth_graph.h \
-	core/include/hearth_plugin.h
+	core/include/hearth_plugin.h core/include/hearth.h
 
 include core/ops/local.mk
 include core/base/local.mk
