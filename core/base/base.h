@@ -111,9 +111,9 @@ bool hearth_digest_parse(const char *text, struct hearth_digest *digest);
 
 /* ---- Counted memory. The only malloc of the core outside APR pools, so that a
  * test can fail the n-th allocation. Aligned to 16 bytes. */
-void *hearth_malloc(size_t bytes);                /* NULL when out of memory */
-void *hearth_calloc(size_t count, size_t bytes);  /* overflow checked */
-void *hearth_realloc(void *ptr, size_t bytes);    /* NULL leaves <ptr> as is */
+void *hearth_malloc(size_t bytes);               /* NULL when out of memory */
+void *hearth_calloc(size_t count, size_t bytes); /* overflow checked */
+void *hearth_realloc(void *ptr, size_t bytes);   /* NULL leaves <ptr> as is */
 char *hearth_strdup(const char *text);
 void hearth_free(void *ptr); /* NULL is allowed */
 /* Page-aligned, MADV_HUGEPAGE when large; for tensors and arenas. */
