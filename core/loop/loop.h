@@ -44,7 +44,7 @@ bool hearth_loop_is_owner(hearth_loop_t *loop);
 #define HEARTH_LOOP_ASSERT_OWNER(loop) HEARTH_ASSERT(hearth_loop_is_owner(loop))
 
 /* The clock's reading at the start of this turn's callbacks: free of charge,
- * and the same for all of them. Outside a turn, it is the last turn's. */
+ * and the same for all of them. Outside a turn the clock is asked. */
 int64_t hearth_loop_now_us(const hearth_loop_t *loop);
 const struct hearth_clock *hearth_loop_clock(const hearth_loop_t *loop);
 
@@ -110,6 +110,10 @@ struct hearth_loop_work {
 bool hearth_loop_post(hearth_loop_t *loop, struct hearth_loop_work *work,
                       void (*fn)(struct hearth_loop_work *work));
 
+/* The loop's thread. Takes queued work back: true when it was queued; <fn> is
+ * not called for it. Looks through the queue: for ends, not for every day. */
+bool hearth_loop_cancel(hearth_loop_t *loop, struct hearth_loop_work *work);
+
 /* ---- Signals. One loop of the process. Call it before other threads start:
  * the signal is blocked in the calling thread and in all that it creates. A
  * second call for the same signal replaces the callback; a NULL <fn> ignores
@@ -122,6 +126,7 @@ struct hearth_loop_child {
     pid_t pid; /* 0 while there is none */
     void (*fn)(struct hearth_loop_child *child, int wait_status);
     hearth_loop_t *loop;
+    int wait_status; /* of waitpid, once it has ended */
     struct hearth_loop_child *next;
 };
 struct hearth_loop_child_spec {
