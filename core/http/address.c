@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,7 +49,9 @@ static bool split(const char *text, char *host, size_t size, const char **port)
     memcpy(host, text, bytes);
     host[bytes] = '\0';
     *port = colon + 1;
-    return strspn(*port, "0123456789") == strlen(*port) && strlen(*port) <= 5;
+    /* getaddrinfo would take a larger number modulo 2^16. */
+    return strspn(*port, "0123456789") == strlen(*port) && strlen(*port) <= 5 &&
+           strtoul(*port, NULL, 10) <= UINT16_MAX;
 }
 
 apr_status_t
