@@ -96,8 +96,8 @@ enum hearth_device_caps {
     /* Device memory is the host's: host pointers are device pointers, there is
      * one budget for both tiers, and weights are never held twice. */
     HEARTH_CAP_HOST_MEMORY = 1 << 0,
-    /* load, unload and footprint may be called on another thread while the
-     * device thread is in execute, poll or synchronise. */
+    /* load and unload may be called on one other thread beside the device
+     * thread's calls. */
     HEARTH_CAP_LOAD_BESIDE_RUN = 1 << 1,
     /* execute returns before the run is over; else it is over on return. */
     HEARTH_CAP_ASYNC_RUN = 1 << 2,
