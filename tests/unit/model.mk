@@ -1,1 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+MODEL_RUN = tests/unit/model_run.c tests/unit/model_run.h
+EXTRA_DIST += tests/unit/model_cases.py tests/unit/data/model_cases.bin
+
+check_PROGRAMS += tests/unit/model_cases_test
+tests_unit_model_cases_test_SOURCES = tests/unit/model_cases_test.c \
+	$(MODEL_RUN)
+tests_unit_model_cases_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_model_cases_test_LDADD = $(TEST_LIBS)
