@@ -357,6 +357,37 @@ int hearth__files_read(void *ctx, uint32_t segment, uint64_t offset,
     return rc;
 }
 
+void hearth__files_id(const struct stat *stat, struct hearth_model_file_id *id)
+{
+    *id = (struct hearth_model_file_id){
+        .device = (uint64_t)stat->st_dev,
+        .inode = (uint64_t)stat->st_ino,
+        .bytes = (uint64_t)stat->st_size,
+        .changed_ns =
+            (int64_t)stat->st_mtim.tv_sec * 1000000000 + stat->st_mtim.tv_nsec};
+}
+
+static bool same_id(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+bool hearth__files_current(const struct hearth__files *files, const char *path)
+{
+    struct stat now;
+    if (files->directory < 0 || stat(path, &now) != 0 ||
+        !same_id(&now, &files->segments[0].stat))
+        return false;
+    for (uint32_t i = 1; i < files->count; i++)
+        if (fstatat(files->directory, files->segments[i].name, &now,
+                    AT_SYMLINK_NOFOLLOW) != 0 ||
+            !same_id(&now, &files->segments[i].stat))
+            return false;
+    return true;
+}
+
 int hearth__files_digest(struct hearth__files *files,
                          struct hearth_digest *digest, struct hearth_error *err)
 {

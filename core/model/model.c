@@ -175,6 +175,28 @@ apr_status_t hearth_model_digest(hearth_model_t *model,
     return rc;
 }
 
+bool hearth_model_file_id(const char *path, struct hearth_model_file_id *id)
+{
+    struct stat now;
+    if (stat(path, &now) != 0)
+        return false;
+    hearth__files_id(&now, id);
+    return true;
+}
+
+void hearth_model_opened_id(const hearth_model_t *model,
+                            struct hearth_model_file_id *id)
+{
+    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    hearth__files_id(&model->files.segments[0].stat, id);
+}
+
+bool hearth_model_is_current(const hearth_model_t *model, const char *path)
+{
+    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    return hearth__files_current(&model->files, path);
+}
+
 void hearth_model_totals(const hearth_model_t *model,
                          struct hearth_model_totals *totals)
 {

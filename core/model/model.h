@@ -69,6 +69,20 @@ apr_status_t hearth_model_digest(hearth_model_t *model,
                                  struct hearth_digest *digest,
                                  struct hearth_error *err);
 
+/* What tells one state of a file from another without reading it. */
+struct hearth_model_file_id {
+    uint64_t device, inode, bytes;
+    int64_t changed_ns; /* time of modification */
+};
+/* Of the file at <path>; false when it cannot be told. Blocks on the disk. */
+bool hearth_model_file_id(const char *path, struct hearth_model_file_id *id);
+/* Of the model's own file when it was opened; zeros from memory. */
+void hearth_model_opened_id(const hearth_model_t *model,
+                            struct hearth_model_file_id *id);
+/* Would opening <path> now give this very model, its external data included?
+ * Blocks on the disk. */
+bool hearth_model_is_current(const hearth_model_t *model, const char *path);
+
 struct hearth_model_totals {
     uint64_t file_bytes;    /* the model's file and its external data */
     uint64_t mapped_bytes;  /* of them mapped: all, or none from memory */

@@ -59,6 +59,9 @@ int hearth__files_map(void *ctx, uint32_t segment, uint64_t offset,
                       struct hearth_error *err);
 int hearth__files_read(void *ctx, uint32_t segment, uint64_t offset,
                        uint64_t bytes, void *dst, struct hearth_error *err);
+/* As hearth_model_is_current. */
+bool hearth__files_current(const struct hearth__files *files, const char *path);
+void hearth__files_id(const struct stat *stat, struct hearth_model_file_id *id);
 int hearth__files_digest(struct hearth__files *files,
                          struct hearth_digest *digest,
                          struct hearth_error *err);
@@ -142,9 +145,10 @@ int hearth__onnx_want(const struct hearth__wire_field *field,
 
 /* ---- ir.c: the graph while it is worked on ---- */
 
-#define HEARTH__SEGMENT_ARENA UINT32_MAX         /* small: info.data only */
-#define HEARTH__SEGMENT_DERIVED (UINT32_MAX - 1) /* files->derived, <offset>   \
-                                                  */
+#define HEARTH__SEGMENT_ARENA UINT32_MAX /* small: info.data only */
+#define HEARTH__SEGMENT_DERIVED                                                \
+    (UINT32_MAX - 1) /* files->derived, <offset>                               \
+                      */
 
 struct hearth__ir_value {
     struct hearth__slice name;

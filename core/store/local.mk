@@ -1,1 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
+libhearth_core_la_SOURCES += core/store/store.h core/store/store.c \
+	core/store/resolve.c
