@@ -53,10 +53,11 @@ int hearth__fix_window(struct hearth__canon *c)
         return HEARTH_OK;
     int rc = hearth__call_make(c->ir, d->op, d->input_count, d->inputs,
                                d->output_count, d->attr_count, d->attrs, &call);
-    if (rc == HEARTH_OK)
-        rc = hearth_op_window(&call.call, &win, c->ir->err);
     if (rc != HEARTH_OK)
         return rc;
+    /* A window that does not fit is told by infer, in the same words. */
+    if (hearth_op_window(&call.call, &win, NULL) != HEARTH_OK)
+        return HEARTH_OK;
     for (int i = 0; i < win.rank; i++) {
         pads[i] = win.pad_begin[i];
         pads[i + win.rank] = win.pad_end[i];

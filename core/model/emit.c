@@ -13,6 +13,7 @@
  * of the one node, in a buffer that all calls share.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/model_priv.h"
@@ -180,12 +181,24 @@ int hearth__call_make(struct hearth__ir *ir, uint32_t op, uint32_t input_count,
     return HEARTH_OK;
 }
 
+/* A row's failure is the model's fault here, not a request's; and a row does
+ * not know what to do next. */
+static int row_failed(struct hearth__ir *ir, int rc)
+{
+    char text[sizeof ir->err->text];
+    if (hearth_status_class(rc) != HEARTH_CLASS_CLIENT && rc != HEARTH_EMODEL)
+        return rc;
+    snprintf(text, sizeof text, "%s", ir->err->text);
+    return hearth_fail(ir->err, HEARTH_EMODEL,
+                       "%s; check the model with onnx.checker", text);
+}
+
 int hearth__call_infer(struct hearth__ir *ir, struct hearth__call *call)
 {
     int rc = hearth_op_row(call->call.node->op)->infer(&call->call, ir->err);
-    if (rc == HEARTH_OK && ir->failed)
-        rc = ir->err->status;
-    return rc;
+    if (rc != HEARTH_OK)
+        return row_failed(ir, rc);
+    return ir->failed ? ir->err->status : HEARTH_OK;
 }
 
 /* ---- Folding ---- */
@@ -282,6 +295,8 @@ static int evaluate(struct hearth__ir *ir, const struct hearth__draft *d,
         &hearth__ir_value(ir, d->outputs[0])->info;
     out = hearth_view_dense((void *)(uintptr_t)y->data, y->dtype, &y->shape);
     rc = hearth_op_row(d->op)->eval(&call->call, in, &out, ir->err);
+    if (rc != HEARTH_OK)
+        rc = row_failed(ir, rc);
 out:
     hearth_free(in);
     hearth_free(views);

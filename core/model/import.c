@@ -15,6 +15,7 @@
 
 #define OPSET_MIN 7
 #define OPSET_MAX 28
+#define INPUTS_MAX 4096 /* hearth_graph_check's */
 
 static int name_fail(struct hearth__ir *ir, struct hearth__slice name,
                      const char *what)
@@ -100,6 +101,10 @@ static int read_input(struct hearth__ir *ir, struct hearth__slice message)
                             &value);
     if (rc != HEARTH_OK || hearth__ir_is_const(ir, value))
         return rc;
+    if (ir->inputs.count == INPUTS_MAX)
+        return hearth_fail(ir->err, HEARTH_EUNSUPPORTED,
+                           "it has more than %d inputs; split the model",
+                           INPUTS_MAX);
     rc = declare(ir, port.name, &value);
     if (rc != HEARTH_OK)
         return rc;

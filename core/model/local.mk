@@ -6,5 +6,5 @@ libhearth_core_la_SOURCES += core/model/model.h core/model/model_priv.h \
 	core/model/canon_fix.c core/model/emit.c core/model/passes.c \
 	core/model/pass_identity.c core/model/pass_dead.c \
 	core/model/pass_batchnorm.c core/model/pass_add.c \
-	core/model/pass_activation.c core/model/batch.c core/model/block.c \
+	core/model/pass_activation.c core/model/prove_batch.c core/model/block.c \
 	core/model/model.c

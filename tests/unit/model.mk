@@ -7,3 +7,22 @@ tests_unit_model_cases_test_SOURCES = tests/unit/model_cases_test.c \
 	$(MODEL_RUN)
 tests_unit_model_cases_test_CFLAGS = $(TEST_CFLAGS)
 tests_unit_model_cases_test_LDADD = $(TEST_LIBS)
+
+ONNX_BUILD = tests/unit/onnx_build.c tests/unit/onnx_build.h
+check_PROGRAMS += tests/unit/model_hostile_test
+tests_unit_model_hostile_test_SOURCES = tests/unit/model_hostile_test.c \
+	$(MODEL_RUN) $(ONNX_BUILD)
+tests_unit_model_hostile_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_model_hostile_test_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/model_open_test
+tests_unit_model_open_test_SOURCES = tests/unit/model_open_test.c \
+	$(MODEL_RUN) $(ONNX_BUILD)
+tests_unit_model_open_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_model_open_test_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/store_open_test
+tests_unit_store_open_test_SOURCES = tests/unit/store_open_test.c \
+	$(ONNX_BUILD)
+tests_unit_store_open_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_store_open_test_LDADD = $(TEST_LIBS)
