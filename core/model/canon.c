@@ -9,6 +9,7 @@
  * it would be to compute something else.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/canon.h"
@@ -332,28 +333,68 @@ static int convert_attrs(struct hearth__canon *c, const struct spelling *s)
 
 /* ---- A node ---- */
 
+/* Is there a spelling of it in any opset? */
+static bool known(const struct hearth__onnx_node *head)
+{
+    if (head->domain.bytes > 0 && !hearth__slice_is(head->domain, "ai.onnx"))
+        return false;
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++)
+        if (hearth__slice_is(head->op, spellings[i].op))
+            return true;
+    return false;
+}
+
+/* Names the other operators that are not known, each once, so that whoever
+ * exports the model need not find them one by one. */
+static int not_supported(struct hearth__canon *c)
+{
+    const struct hearth__ir_source *all = c->ir->sources.items;
+    const struct hearth__onnx_node *told[8];
+    char others[100] = "";
+    size_t used = 0, count = 0;
+    told[count++] = &c->source->head;
+    for (uint32_t i = 0; i < c->ir->sources.count && count < 8; i++) {
+        bool new_one = !known(&all[i].head);
+        for (size_t k = 0; k < count; k++)
+            new_one &= !hearth__slice_equal(told[k]->op, all[i].head.op);
+        int n = 0;
+        if (new_one) {
+            told[count] = &all[i].head;
+            n = snprintf(others + used, sizeof others - used, "%s%.*s",
+                         used == 0 ? ", nor are " : ", ",
+                         hearth__slice_cut(all[i].head.op, 40),
+                         (const char *)all[i].head.op.at);
+        }
+        if (n <= 0 || (size_t)n >= sizeof others - used) {
+            others[used] = '\0';
+            continue;
+        }
+        used += (size_t)n;
+        count++;
+    }
+    return hearth_fail(c->ir->err, HEARTH_EUNSUPPORTED,
+                       "the operator is not supported%s; export the model "
+                       "without",
+                       others);
+}
+
 static int find_spelling(struct hearth__canon *c, const struct spelling **out)
 {
     const struct hearth__onnx_node *head = &c->source->head;
     int64_t opset = c->ir->head.opset;
-    bool known = false;
-    if (head->domain.bytes == 0 || hearth__slice_is(head->domain, "ai.onnx"))
-        for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
-            const struct spelling *s = &spellings[i];
-            if (!hearth__slice_is(head->op, s->op))
-                continue;
-            known = true;
-            if (opset >= s->since && opset <= s->until) {
-                *out = s;
-                return HEARTH_OK;
-            }
+    if (!known(head))
+        return not_supported(c);
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        const struct spelling *s = &spellings[i];
+        if (hearth__slice_is(head->op, s->op) && opset >= s->since &&
+            opset <= s->until) {
+            *out = s;
+            return HEARTH_OK;
         }
+    }
     return hearth_fail(c->ir->err, HEARTH_EUNSUPPORTED,
-                       known ? "the operator does not exist in opset %" PRId64
-                               "; export the model again"
-                             : "the operator is not supported (opset %" PRId64
-                               "); 'hearth inspect' lists all that a model "
-                               "needs",
+                       "the operator does not exist in opset %" PRId64
+                       "; export the model again",
                        opset);
 }
 

@@ -265,7 +265,7 @@ static inline bool hearth__ir_is_const(struct hearth__ir *ir, uint32_t i)
            hearth__ir_value(ir, i)->kind == HEARTH_VALUE_WEIGHT;
 }
 
-/* ---- tensor.c: a TensorProto becomes a constant ---- */
+/* ---- initializer.c: a TensorProto becomes a constant ---- */
 int hearth__ir_tensor(struct hearth__ir *ir,
                       const struct hearth__onnx_tensor *tensor, uint32_t value);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prove_batch.c: the proof that requests may be put together along axis 0: every
- * input begins with one and the same symbol, which stands nowhere else in an
- * input's shape; through every node the columns of ops say that rows stay
+ * prove_batch.c: the proof that requests may be put together along axis 0:
+ * every input begins with one and the same symbol, which stands nowhere else in
+ * an input's shape; through every node the columns of ops say that rows stay
  * independent; and every output begins with that symbol.
  *
  * A value is batched when it is made of a batched one. Whatever is not proved

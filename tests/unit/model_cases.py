@@ -482,3 +482,15 @@ with open(path, "wb") as out:
                   b"".join(map(tensor, ins)) + struct.pack("<I", len(outs)) +
                   b"".join(map(tensor, outs)))
 print(f"{len(cases)} cases, {os.path.getsize(path)} bytes")
+
+# Seeds for the fuzz target: those that between them use everything.
+SEEDS = """conv_auto_pad_SAME_UPPER clip_6 softmax_11_unknown_sizes slice_10
+slice_1 reshape_keeps_the_batch_11 squeeze_1 pad_18_axes dropout_12
+weights_in_typed_fields constant_value_ints constant_of_shape_folded
+fuse_residual_block fuse_conv_bias_batchnorm fuse_relu6 gather_table
+max_pool_indices reduce_mean_18 nodes_out_of_order""".split()
+folder = os.path.join(os.path.dirname(path), "../../fuzz/corpus/onnx")
+for name, _, _, model, _, _ in cases:
+    if name in SEEDS:
+        with open(os.path.join(folder, name + ".onnx"), "wb") as out:
+            out.write(model)

@@ -100,6 +100,29 @@ static void every_case_becomes_the_expected_nodes(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* What import tells of an output: a rank always, and no size that is not so.
+ * (Shapes that only contents decide are known too: they are constants.) */
+static void every_case_tells_the_shapes_that_it_has(void **state)
+{
+    struct model_case c;
+    struct hearth_model_port p;
+    uint64_t at = 0;
+    (void)state;
+    while (model_case_next(pack, pack_bytes, &at, &c)) {
+        hearth_model_t *model = open_case(&c, HEARTH_MODEL_PASS_ALL);
+        for (uint32_t i = 0; i < c.output_count; i++) {
+            const struct hearth_view *want = &c.outputs[i];
+            assert_true(hearth_model_output(model, i, &p));
+            assert_int_equal(p.dtype, want->dtype);
+            assert_int_equal(p.shape.rank, want->shape.rank);
+            for (int k = 0; k < p.shape.rank; k++)
+                if (!HEARTH_DIM_IS_SYMBOL(p.shape.dims[k]))
+                    assert_int_equal(p.shape.dims[k], want->shape.dims[k]);
+        }
+        hearth_model_close(&model);
+    }
+}
+
 /* What a plugin does at each new shape agrees with what was run. */
 static void every_case_specialises_to_the_answers_shapes(void **state)
 {
@@ -156,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case_gives_the_known_answer),
         cmocka_unit_test(every_case_becomes_the_expected_nodes),
+        cmocka_unit_test(every_case_tells_the_shapes_that_it_has),
         cmocka_unit_test(every_case_specialises_to_the_answers_shapes),
         cmocka_unit_test(a_failed_allocation_is_an_error_and_leaks_nothing),
     };

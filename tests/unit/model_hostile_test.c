@@ -320,8 +320,15 @@ static void an_operator_that_is_not_known_is_named(void **state)
     onnx_output(&g, "y");
     struct pb m = onnx_model(&g, 8);
     refused(&m, HEARTH_EUNSUPPORTED, "does not exist in opset 8");
-    node = onnx_node("If", "x", "y");
-    refused_node(&node, HEARTH_EUNSUPPORTED, "(If)");
+    g = graph_x();
+    onnx_add_node(&g, "If", "x", "a");
+    onnx_add_node(&g, "Relu", "a", "b");
+    onnx_add_node(&g, "TopK", "b", "c");
+    onnx_add_node(&g, "If", "c", "d");
+    onnx_add_node(&g, "Loop", "d", "y");
+    onnx_output(&g, "y");
+    refused_graph(&g, HEARTH_EUNSUPPORTED,
+                  "(If): the operator is not supported, nor are TopK, Loop;");
 }
 
 static void attributes_that_say_something_else_are_refused(void **state)

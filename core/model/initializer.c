@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tensor.c: a TensorProto becomes a constant value.
+ * initializer.c: a TensorProto becomes a constant value.
  *
  * Bytes stay where they are: raw_data, external data, and float_data and
  * double_data when they are one packed run, which is what writers write. Only
