@@ -19,6 +19,7 @@
 #include "model/model_priv.h"
 
 #define FOLD_FREE_BYTES (64u << 10) /* results up to this may grow */
+#define FOLD_GROWTH 4               /* a Cast of weights kept in 8 bits */
 #define FOLD_ARENA_BYTES 4096u      /* small integers stay in the arena */
 
 /* ---- Drafts ---- */
@@ -333,7 +334,7 @@ static int fold(struct hearth__ir *ir, const struct hearth__draft *d,
         if (d->inputs[k] != HEARTH_NO_VALUE)
             in_bytes += hearth__ir_value(ir, d->inputs[k])->bytes;
     if (!hearth_shape_bytes(&info->shape, info->dtype, &bytes) ||
-        (bytes > FOLD_FREE_BYTES && bytes > in_bytes))
+        (bytes > FOLD_FREE_BYTES && bytes / FOLD_GROWTH > in_bytes))
         return HEARTH_OK;
     if (result_room(ir, d->outputs[0], info, bytes, &rc) == NULL)
         return rc;

@@ -26,9 +26,16 @@
     "changed or vanished while it was open; replace model files by rename, "   \
     "and open the model again"
 
+const char *hearth__files_short(const char *path)
+{
+    size_t n = strlen(path);
+    return n <= 100 ? path : path + n - 100;
+}
+
 static int fail_errno(struct hearth_error *err, const char *what)
 {
     int code = errno;
+    what = hearth__files_short(what);
     if (code == ENOENT || code == ENOTDIR)
         return hearth_fail(err, HEARTH_ENOENT,
                            "%s: no such file; check the path", what);
@@ -48,10 +55,12 @@ static int segment_map(struct hearth__segment *s, int fd, const char *name,
         rc = fail_errno(err, name);
     else if (!S_ISREG(s->stat.st_mode))
         rc = hearth_fail(err, HEARTH_EIO,
-                         "%s is not a regular file; name a model's file", name);
+                         "%s is not a regular file; name a model's file",
+                         hearth__files_short(name));
     else if (s->stat.st_size == 0)
         rc = hearth_fail(err, HEARTH_EMODEL,
-                         "%s is empty; copy or export it again", name);
+                         "%s is empty; copy or export it again",
+                         hearth__files_short(name));
     if (rc != HEARTH_OK)
         goto fail;
     base = mmap(NULL, (size_t)s->stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -64,6 +73,8 @@ static int segment_map(struct hearth__segment *s, int fd, const char *name,
         rc = hearth_fail(err, HEARTH_ENOMEM, "no memory to open a model");
         goto fail_map;
     }
+    /* All of it will be read soon: by the digest, and by whoever loads. */
+    (void)madvise(base, (size_t)s->stat.st_size, MADV_WILLNEED);
     s->base = base;
     s->bytes = (uint64_t)s->stat.st_size;
     s->fd = fd;
@@ -314,7 +325,8 @@ int hearth__files_map(void *ctx, uint32_t segment, uint64_t offset,
     if (offset > s->bytes || bytes > s->bytes - offset)
         return outside(err, segment);
     if (!unchanged(s))
-        return hearth_fail(err, HEARTH_EIO, "%.100s " CHANGED, s->name);
+        return hearth_fail(err, HEARTH_EIO, "%s " CHANGED,
+                           hearth__files_short(s->name));
     *data = s->base + offset;
     return HEARTH_OK;
 }
@@ -330,7 +342,8 @@ static int read_file(const struct hearth__segment *s, uint64_t offset,
         if (got < 0)
             return fail_errno(err, s->name);
         if (got == 0)
-            return hearth_fail(err, HEARTH_EIO, "%.100s " CHANGED, s->name);
+            return hearth_fail(err, HEARTH_EIO, "%s " CHANGED,
+                               hearth__files_short(s->name));
         dst += got;
         offset += (uint64_t)got;
         bytes -= (uint64_t)got;
@@ -348,7 +361,8 @@ int hearth__files_read(void *ctx, uint32_t segment, uint64_t offset,
         if (offset > s->bytes || bytes > s->bytes - offset)
             return outside(err, segment);
         if (!unchanged(s))
-            return hearth_fail(err, HEARTH_EIO, "%.100s " CHANGED, s->name);
+            return hearth_fail(err, HEARTH_EIO, "%s " CHANGED,
+                               hearth__files_short(s->name));
         return read_file(s, offset, bytes, dst, err);
     }
     int rc = hearth__files_map(ctx, segment, offset, bytes, &data, err);
@@ -401,7 +415,8 @@ int hearth__files_digest(struct hearth__files *files,
         if (same)
             hearth_sha256(s->base, s->bytes, &all[i]);
         if (!same || !unchanged(s))
-            rc = hearth_fail(err, HEARTH_EIO, "%.100s " CHANGED, s->name);
+            rc = hearth_fail(err, HEARTH_EIO, "%s " CHANGED,
+                             hearth__files_short(s->name));
     }
     if (rc == HEARTH_OK && files->count == 1)
         *digest = all[0];

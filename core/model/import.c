@@ -25,16 +25,20 @@ static int name_fail(struct hearth__ir *ir, struct hearth__slice name,
                        what);
 }
 
+static bool is_name(struct hearth__slice text)
+{
+    return text.bytes <= UINT16_MAX && hearth__slice_is_utf8(text);
+}
+
 /* A new value of that name, which nobody had before. */
 static int declare(struct hearth__ir *ir, struct hearth__slice name,
                    uint32_t *value)
 {
     uint32_t found;
-    if (name.bytes == 0 || name.bytes > UINT16_MAX ||
-        memchr(name.at, '\0', name.bytes) != NULL)
+    if (!is_name(name) || name.bytes == 0)
         return hearth_fail(ir->err, HEARTH_EMODEL,
-                           "a value has no name, or an impossible one; export "
-                           "the model again");
+                           "a value has no name, or one that is not UTF-8; "
+                           "export the model again");
     uint32_t number = hearth__ir_value_new(ir, name);
     if (number == HEARTH_NO_VALUE)
         return ir->err->status;
@@ -81,7 +85,11 @@ static int port_info(struct hearth__ir *ir,
         int rc = HEARTH_OK;
         info->shape.dims[i] = d->value;
         /* -1 and the like: how some writers say "any". */
-        if (!d->has_value || d->value < 0)
+        if (!is_name(d->param))
+            rc = name_fail(ir, port->name,
+                           "has a dimension whose name is not UTF-8; export "
+                           "the model again");
+        else if (!d->has_value || d->value < 0)
             rc = hearth__ir_symbol(ir, d->param, &info->shape.dims[i]);
         if (rc != HEARTH_OK)
             return rc;
@@ -191,6 +199,9 @@ static int read_head(struct hearth__ir *ir, struct hearth__ir_source *s)
             break;
         }
     }
+    if (rc == HEARTH_OK && !is_name(s->head.name))
+        rc = hearth_fail(ir->err, HEARTH_EMODEL,
+                         "a node's name is not UTF-8; export the model again");
     if (rc == HEARTH_OK && s->head.op.bytes == 0)
         rc = hearth_fail(ir->err, HEARTH_EMODEL,
                          "a node has no operator; export the model again");

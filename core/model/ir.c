@@ -243,9 +243,12 @@ void *hearth__ir_derive(struct hearth__ir *ir, uint32_t value, uint64_t bytes,
     if (bytes > ir->derived_limit ||
         room > ir->derived_limit - files->derived_bytes)
         return NULL;
-    struct hearth__derived *grown =
-        hearth_realloc(files->derived, (files->derived_count + (size_t)1) *
-                                           sizeof *files->derived);
+    /* Doubled at each power of two. */
+    struct hearth__derived *grown = files->derived;
+    uint64_t n = files->derived_count;
+    if ((n & (n - 1)) == 0)
+        grown = hearth_realloc(files->derived,
+                               (n == 0 ? 1 : 2 * n) * sizeof *grown);
     if (grown != NULL)
         files->derived = grown;
     void *data = grown == NULL ? NULL : hearth_malloc((size_t)room);

@@ -89,14 +89,14 @@ static int open_any(hearth_model_t **model, const char *path, const void *data,
     struct hearth_model *m = hearth_calloc(1, sizeof *m);
     if (m == NULL)
         return hearth_fail(err, HEARTH_ENOMEM,
-                           "%.100s: no memory to open a model; try again later",
-                           name);
+                           "%s: no memory to open a model; try again later",
+                           hearth__files_short(name));
     m->magic = HEARTH_MAGIC_MODEL;
     int rc = path != NULL
                  ? hearth__files_open(&m->files, path, err)
                  : hearth__files_memory(&m->files, data, bytes, name, err);
     if (rc == HEARTH_OK && (rc = import(m, passes, err)) != HEARTH_OK)
-        hearth_fail_prefix(err, "%.100s", name);
+        hearth_fail_prefix(err, "%s", hearth__files_short(name));
     m->weights = (struct hearth_weights){.struct_bytes = sizeof m->weights,
                                          .ctx = &m->files,
                                          .map = hearth__files_map,

@@ -43,6 +43,8 @@ struct hearth__files {
     uint64_t derived_bytes;
 };
 
+/* The end of a long path: what tells it from others, in a text of 256. */
+const char *hearth__files_short(const char *path);
 int hearth__files_open(struct hearth__files *files, const char *path,
                        struct hearth_error *err);
 int hearth__files_memory(struct hearth__files *files, const void *data,

@@ -20,6 +20,39 @@ uint64_t hearth__wire_u64(const uint8_t *at)
     return hearth__wire_u32(at) | (uint64_t)hearth__wire_u32(at + 4) << 32;
 }
 
+/* Bytes of the sequence at <p>, 0 when it is none: overlong forms, surrogates
+ * and numbers over U+10FFFF are none. */
+static unsigned utf8_bytes(const uint8_t *p, uint64_t left)
+{
+    unsigned n = p[0] < 0x80   ? 1
+                 : p[0] < 0xc2 ? 0
+                 : p[0] < 0xe0 ? 2
+                 : p[0] < 0xf0 ? 3
+                 : p[0] < 0xf5 ? 4
+                               : 0;
+    if (n <= 1 || n > left)
+        return n > left ? 0 : n;
+    for (unsigned i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+/* A zero byte would end it early wherever it is used. */
+bool hearth__slice_is_utf8(struct hearth__slice text)
+{
+    for (uint64_t i = 0; i < text.bytes;) {
+        unsigned n = utf8_bytes(text.at + i, text.bytes - i);
+        if (n == 0 || text.at[i] == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
 static void advance(struct hearth__slice *s, uint64_t bytes)
 {
     s->at += bytes;

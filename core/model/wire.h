@@ -41,6 +41,9 @@ bool hearth__wire_varint(struct hearth__slice *bytes, uint64_t *value);
 uint32_t hearth__wire_u32(const uint8_t *at);
 uint64_t hearth__wire_u64(const uint8_t *at);
 
+/* Protobuf's strings are UTF-8; so no name of a model is anything else. */
+bool hearth__slice_is_utf8(struct hearth__slice text);
+
 static inline bool hearth__slice_is(struct hearth__slice s, const char *text)
 {
     uint64_t n = __builtin_strlen(text);

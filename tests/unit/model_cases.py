@@ -285,6 +285,16 @@ case("identity_read_before_its_output", 13,
      [node("Relu", ["x"], ["a"]), node("Tanh", ["a"], ["c"]),
       node("Identity", ["a"], ["b"])],
      [X4], ["b", "c"], want="Relu Tanh", batched=True)
+case("nodes_that_change_nothing", 13,
+     [node("Cast", ["x"], ["a"], to=F), node("Concat", ["a"], ["b"], axis=1),
+      node("Transpose", ["b"], ["c"], perm=[0, 1, 2, 3]),
+      node("Reshape", ["c", "s"], ["d"]), node("Relu", ["d"], ["y"])],
+     [("x", ["N", 2, 1, 2])], ["y"],
+     [init("s", np.array([0, 2, 1, 2], np.int64))], want="Relu", batched=True)
+case("half_weights_are_widened_at_import", 13,
+     [node("Cast", ["w"], ["v"], to=F), node("MatMul", ["x", "v"], ["y"])],
+     [("x", ["N", 4])], ["y"], [init("w", np.float16(weights(4, 3)))],
+     want="MatMul", batched=True)
 case("dropout_7", 7, [node("Dropout", ["x"], ["a"], ratio=0.3),
                       node("Relu", ["a"], ["y"])],
      [X4], ["y"], want="Relu", batched=True)

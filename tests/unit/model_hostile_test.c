@@ -306,6 +306,38 @@ static void names_that_lead_nowhere_are_refused(void **state)
     refused_node(&node, HEARTH_EMODEL, "no operator");
 }
 
+static void names_that_are_not_utf8_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "a\x80",
+        "\xc3",
+        "\xc0\xaf",
+        "\xe0\x80\xaf",
+        "\xed\xa0\x80",
+        "\xf4\x90\x80\x80",
+        "\xf0\x80\x80\x80",
+        "\xff",
+    };
+    struct hearth_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct pb node = onnx_node("Relu", "x", bad[i]);
+        refused_node(&node, HEARTH_EMODEL, "not UTF-8");
+        node = onnx_node("Relu", "x", "y");
+        pb_text(&node, 3, bad[i]);
+        refused_node(&node, HEARTH_EMODEL, "not UTF-8");
+    }
+    struct pb node = onnx_node("Relu", "x", "y");
+    pb_bytes(&node, 3, "a\0b", 3);
+    refused_node(&node, HEARTH_EMODEL, "not UTF-8");
+    struct pb g = graph_x();
+    onnx_add_node(&g, "Relu", "x", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5");
+    onnx_output(&g, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5");
+    struct pb m = onnx_model(&g, 13);
+    assert_int_equal(try_open(m.data, m.bytes, &err), HEARTH_OK);
+    pb_free(&m);
+}
+
 static void an_operator_that_is_not_known_is_named(void **state)
 {
     (void)state;
@@ -581,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_cycle_is_named_by_a_node_on_it),
         cmocka_unit_test(a_name_that_two_values_have_is_refused),
         cmocka_unit_test(names_that_lead_nowhere_are_refused),
+        cmocka_unit_test(names_that_are_not_utf8_are_refused),
         cmocka_unit_test(an_operator_that_is_not_known_is_named),
         cmocka_unit_test(attributes_that_say_something_else_are_refused),
         cmocka_unit_test(ports_that_are_no_tensors_are_refused),
