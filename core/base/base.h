@@ -64,12 +64,14 @@ void hearth_manual_clock_advance(struct hearth_manual_clock *clock, int64_t us);
  * disk logging while a lock is held. All ranks of the program, lowest first: */
 enum hearth_lock_rank {
     HEARTH_LOCK_NONE = 0,
+    HEARTH_LOCK_ENGINE = 5,    /* flow: services, models, counts */
     HEARTH_LOCK_REGISTRY = 10, /* device: the list of plugins */
     HEARTH_LOCK_STORE = 20,    /* store: the table of open models */
     HEARTH_LOCK_QUEUE = 30,    /* exec: a device's or loader's work queue */
     HEARTH_LOCK_LOOP = 40,     /* loop: posted work */
     HEARTH_LOCK_STAT = 50,     /* stat: label sets */
-    HEARTH_LOCK_LOG = 60       /* log: the sink */
+    HEARTH_LOCK_LOG = 60,      /* log: the sink */
+    HEARTH_LOCK_WAIT = 70      /* flow: a thread that waits for an answer */
 };
 #include <pthread.h>
 struct hearth_lock {

@@ -97,6 +97,8 @@ struct hearth_service_config {
     /* [0: none] From start to answer. A call may ask for less, not for more. */
     int64_t timeout_us;
     uint64_t body_bytes; /* [0: hearth.yaml's limit] longest body taken */
+    uint32_t cold;       /* [0] 1: no warm-up run, whatever hearth.yaml says */
+    uint32_t reserved;   /* 0 */
 };
 HEARTH_API void
 hearth_service_config_init(struct hearth_service_config *config);
@@ -119,7 +121,7 @@ HEARTH_API void hearth_service_close(hearth_service_t **service);
 enum hearth_service_state {
     HEARTH_SERVICE_NONE = 0,
     HEARTH_SERVICE_WARMING, /* the model has not answered yet */
-    HEARTH_SERVICE_READY,   /* it answered once, or "warm: false" */
+    HEARTH_SERVICE_READY,   /* it answered once, or there is no warm-up */
     HEARTH_SERVICE_FAILED   /* the warm-up failed; calls try again */
 };
 /* <err> tells why it FAILED. A call that succeeds makes any state READY. */
@@ -173,7 +175,6 @@ struct hearth_call_spec {
     const void *body;  /* stays the caller's, and in place, until done */
     uint64_t body_bytes;
     const char *content_type; /* NULL: found from the first bytes */
-    const char *accept;       /* NULL: as hearth.yaml says */
     const char *request_id;   /* NULL: the engine makes one */
     uint64_t oip_json_bytes;  /* as in struct hearth_answer, of the body */
     int64_t timeout_us;       /* 0: the service's */

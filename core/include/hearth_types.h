@@ -17,6 +17,12 @@
 extern "C" {
 #endif
 
+/* Part of libhearth's interface; a plugin, which links these statically,
+ * exports none of them. */
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
+
 /* ---- Element types --------------------------------------------------------
  * The values are those of ONNX's TensorProto.DataType, so that no table
  * translates between the two. */
@@ -171,6 +177,10 @@ int hearth_fail(struct hearth_error *err, int status, const char *fmt, ...)
 /* Puts "<prefix>: " before the text that <err> has; keeps its status. */
 int hearth_fail_prefix(struct hearth_error *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flow.h: the path of one request, for adapters: those that have a socket and
+ * want an answer for what comes out of it. Not for embedding: that is hearth.h,
+ * whose calls are an adapter of their own (call.c).
+ *
+ * A request belongs to one I/O loop of the engine, and everything here that
+ * takes one is called on that loop's thread; so are the adapter's callbacks. At
+ * times the scheduler or a device holds it; it comes back by a message. The
+ * steps stand in one table, in steps.c. Invariant: after hearth_flow_begin
+ * succeeded, the request ends with exactly one hearth_flow_sent or
+ * hearth_flow_leave by the adapter, and is then no longer the adapter's.
+ */
+#ifndef HEARTH_FLOW_FLOW_H
+#define HEARTH_FLOW_FLOW_H
+
+#include "base/base.h"
+#include "hearth.h"
+#include "loop/loop.h"
+#include "tensor/tensor.h"
+
+typedef struct hearth_request hearth_request_t;
+
+/* ---- The steps. ---- */
+enum hearth_step {
+    HEARTH_STEP_NONE = 0, /* over */
+    HEARTH_STEP_RECV_HEAD,
+    HEARTH_STEP_RESOLVE,
+    HEARTH_STEP_ADMIT,
+    HEARTH_STEP_RECV_BODY,
+    HEARTH_STEP_DECODE,
+    HEARTH_STEP_QUEUE,
+    HEARTH_STEP_RESIDE,
+    HEARTH_STEP_RUN,
+    HEARTH_STEP_ENCODE,
+    HEARTH_STEP_SEND,
+    HEARTH_STEP_FAIL,
+    HEARTH_STEP_COUNT
+};
+/* "recv_head"; "none", or "?" beyond the table. Any thread. */
+const char *hearth_step_name(enum hearth_step step);
+/* Does the table allow <to> after <from>? Any thread. */
+bool hearth_step_allowed(enum hearth_step from, enum hearth_step to);
+
+/* ---- An adapter's view of the engine. Any thread. ---- */
+uint32_t hearth_flow_loop_count(hearth_engine_t *engine);
+hearth_loop_t *hearth_flow_loop(hearth_engine_t *engine, uint32_t i);
+/* Runs <fn> on that loop's thread and returns when it did. Not from an I/O
+ * thread: blocks. */
+void hearth_flow_on_loop(hearth_engine_t *engine, uint32_t i,
+                         void (*fn)(void *ctx, uint32_t i), void *ctx);
+
+/* Starts one more run on zeros, after the one of hearth_service_open FAILED.
+ * HEARTH_ENOMEM. */
+apr_status_t hearth_flow_warm(hearth_service_t *service);
+
+/* ---- A request. ---- */
+
+/* What the head tells. The texts are copied. */
+struct hearth_flow_head {
+    const char *content_type; /* NULL: found from the first bytes */
+    const char *request_id;   /* NULL or unusable: one is made */
+    int64_t body_bytes;       /* -1: not known */
+    uint64_t oip_json_bytes;  /* 0: no binary part */
+    int64_t timeout_us;       /* 0: the service's */
+};
+
+struct hearth_flow_adapter {
+    /* The request was admitted: begin to deliver the body, of at most
+     * <limit_bytes>, from here or later. */
+    void (*accept)(void *ctx, hearth_request_t *req, uint64_t limit_bytes);
+    /* The answer. It and its body live until hearth_flow_sent or
+     * hearth_flow_leave, which may be called from here. Also comes before or
+     * instead of accept, and while the body is being delivered: then the rest
+     * of the body is not wanted. */
+    void (*send)(void *ctx, hearth_request_t *req,
+                 const struct hearth_answer *answer);
+};
+
+/* Begins at RECV_HEAD; accept or send may be called before it returns. On
+ * success the service is held until the end. HEARTH_ENOMEM: no callback comes,
+ * *req is NULL. */
+apr_status_t hearth_flow_begin(hearth_request_t **req,
+                               hearth_service_t *service, hearth_loop_t *loop,
+                               const struct hearth_flow_adapter *adapter,
+                               void *ctx, const struct hearth_flow_head *head);
+/* A piece of the body; copied. What does not fit or cannot be stored fails the
+ * request: send comes, from inside this call. */
+void hearth_flow_body(hearth_request_t *req, const void *data, size_t bytes);
+/* The whole body at once, not copied: it stays in place until send. */
+void hearth_flow_body_borrow(hearth_request_t *req, const void *data,
+                             uint64_t bytes);
+/* The body is whole. */
+void hearth_flow_body_end(hearth_request_t *req);
+/* The answer went out; the request is gone. Only after send. */
+void hearth_flow_sent(hearth_request_t *req);
+/* The client is gone, in any step: the request is no longer the adapter's, no
+ * callback comes, and its place is given up. */
+void hearth_flow_leave(hearth_request_t *req);
+/* As if the client had left, but send comes, with HEARTH_ECANCELED. Nothing
+ * happens once the answer is under way. */
+void hearth_flow_cancel(hearth_request_t *req);
+
+/* The buffer that holds the answer's body, NULL for an answer made of a text:
+ * an adapter that sends later than hearth_flow_sent takes a reference. */
+hearth_buffer_t *hearth_flow_answer_buffer(const hearth_request_t *req);
+const char *hearth_flow_request_id(const hearth_request_t *req);
+enum hearth_step hearth_flow_step(const hearth_request_t *req);
+
+#endif
