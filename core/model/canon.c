@@ -133,6 +133,7 @@ static const struct spelling spellings[] = {
     {"Gemm", 7, LATEST, 3, 1, HEARTH_OP_GEMM, gemm, NULL},
     {"MatMul", 7, LATEST, 2, 1, HEARTH_OP_MATMUL, none, NULL},
     {"Add", 7, LATEST, 2, 1, HEARTH_OP_ADD, none, NULL},
+    {"Sum", 8, LATEST, 255, 1, HEARTH_OP_ADD, none, hearth__fix_sum},
     {"Sub", 7, LATEST, 2, 1, HEARTH_OP_SUB, none, NULL},
     {"Mul", 7, LATEST, 2, 1, HEARTH_OP_MUL, none, NULL},
     {"Div", 7, LATEST, 2, 1, HEARTH_OP_DIV, none, NULL},

@@ -40,6 +40,7 @@ int hearth__fix_window(struct hearth__canon *c);
 int hearth__fix_batchnorm(struct hearth__canon *c);
 int hearth__fix_clip6(struct hearth__canon *c);
 int hearth__fix_softmax1(struct hearth__canon *c);
+int hearth__fix_sum(struct hearth__canon *c);
 int hearth__fix_axis(struct hearth__canon *c);
 int hearth__fix_transpose(struct hearth__canon *c);
 int hearth__fix_axes_attr(struct hearth__canon *c);

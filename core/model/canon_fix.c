@@ -241,7 +241,7 @@ int hearth__fix_transpose(struct hearth__canon *c)
                              HEARTH_ATTR_INTS, (uint32_t)rank, perm);
 }
 
-/* ---- Softmax before opset 13: over all axes from <axis> on, as one ---- */
+/* ---- One node that becomes several ---- */
 
 /* A step on the way: <op> of <inputs> makes a new value. */
 static int step(struct hearth__canon *c, uint32_t op, uint32_t input_count,
@@ -265,7 +265,29 @@ static int step(struct hearth__canon *c, uint32_t op, uint32_t input_count,
     return rc == HEARTH_OK ? hearth__emit(c->ir, &d) : rc;
 }
 
-/* The shape to go back to, as a constant where at most one size is unknown
+/* Sum of any number is a chain of Adds. */
+int hearth__fix_sum(struct hearth__canon *c)
+{
+    struct hearth__draft *d = &c->draft;
+    uint32_t in[2] = {d->inputs[0], HEARTH_NO_VALUE};
+    int rc = HEARTH_OK;
+    if (d->input_count == 1)
+        d->op = HEARTH_OP_IDENTITY;
+    for (uint32_t k = 1; rc == HEARTH_OK && k + 1 < d->input_count; k++) {
+        uint32_t out = HEARTH_NO_VALUE;
+        in[1] = d->inputs[k];
+        rc = step(c, HEARTH_OP_ADD, 2, in, -1, &out);
+        in[0] = out;
+    }
+    if (rc != HEARTH_OK || d->input_count < 2)
+        return rc;
+    in[1] = d->inputs[d->input_count - 1];
+    c->emitted = true;
+    return step(c, HEARTH_OP_ADD, 2, in, -1, &d->outputs[0]);
+}
+
+/* Softmax before opset 13 is over all axes from <axis> on, as one. The shape to
+ * go back to, as a constant where at most one size is unknown
  * beside the first axis; else Shape tells it. */
 static int old_shape(struct hearth__canon *c, int64_t axis, uint32_t *value)
 {

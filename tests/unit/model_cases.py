@@ -189,6 +189,11 @@ for op in ("Add", "Sub", "Mul", "Div"):
              [X4], ["y"], [init("c", np.abs(weights(2, 1, 3)) + 0.1)],
              want=op, batched=True)
 
+case("sum_of_three", 8, [node("Sum", ["x", "c", "x"], ["y"])], [X4], ["y"],
+     [init("c", weights(2, 1, 1))], want="Add Add", batched=True)
+case("sum_of_one", 13, [node("Sum", ["x"], ["a"]), node("Relu", ["a"], ["y"])],
+     [("x", ["N", 2])], ["y"], want="Relu", batched=True)
+
 # ---- Moving
 case("concat_4", 7, [node("Concat", ["x", "x", "c"], ["y"], axis=0)],
      [("x", [2, 3])], ["y"], [init("c", weights(1, 3))], want="Concat")
