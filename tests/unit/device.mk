@@ -32,3 +32,10 @@ tests_unit_plugins_hearth_initfails_la_CPPFLAGS = $(AM_CPPFLAGS) -DDEFECT=4
 tests_unit_plugins_hearth_initfails_la_CFLAGS = $(AM_CFLAGS)
 tests_unit_plugins_hearth_initfails_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 tests_unit_plugins_hearth_initfails_la_LIBADD = libhearth_ops.la
+
+DEVICE_RUN = tests/unit/device_run.c tests/unit/device_run.h
+check_PROGRAMS += tests/unit/device_ops_test
+tests_unit_device_ops_test_SOURCES = tests/unit/device_ops_test.c \
+	$(DEVICE_RUN) $(OPS_SAMPLES)
+tests_unit_device_ops_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_device_ops_test_LDADD = $(TEST_LIBS)

@@ -7,7 +7,6 @@
  * first dimension (which may know less, but nothing else), and specialisation
  * of a graph of constants.
  */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,142 +15,9 @@
 #include <cmocka.h>
 
 #include "ops/ops_impl.h"
-#include "unit/ops_block.h"
+#include "unit/ops_samples.h"
 
-#define MOST 8
-
-struct tensor {
-    bool present;
-    enum hearth_dtype dtype;
-    struct hearth_shape shape;
-    uint64_t bytes;
-    void *data; /* aligned copy, with a spare byte */
-};
-
-struct sample {
-    char name[64];
-    uint32_t op, attrs, inputs, outputs;
-    double rtol, atol;
-    struct tensor in[MOST], out[MOST];
-    struct ops_block *block; /* inputs, then one node */
-    uint32_t numbers[MOST];
-};
-
-/* ---- Reading ---- */
-
-static const unsigned char *file, *at;
-static size_t file_bytes;
-
-static void take(void *dst, size_t bytes)
-{
-    assert_true(bytes <= (size_t)(file + file_bytes - at));
-    memcpy(dst, at, bytes);
-    at += bytes;
-}
-
-static uint32_t take_u32(void)
-{
-    uint32_t v;
-    take(&v, sizeof v);
-    return v;
-}
-
-static void open_file(void)
-{
-    char path[512];
-    const char *dir = getenv("HEARTH_SRCDIR");
-    snprintf(path, sizeof path, "%s/tests/unit/data/ops_vectors.bin",
-             dir == NULL ? "." : dir);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, 0, SEEK_END), 0);
-    file_bytes = (size_t)ftell(f);
-    rewind(f);
-    unsigned char *data = malloc(file_bytes);
-    assert_non_null(data);
-    assert_int_equal(fread(data, 1, file_bytes, f), file_bytes);
-    fclose(f);
-    file = at = data;
-    assert_int_equal(take_u32(), 0x5653504f);
-}
-
-static void take_tensor(struct tensor *t)
-{
-    uint8_t head[2];
-    uint16_t rank;
-    take(head, 2);
-    take(&rank, 2);
-    t->present = head[0];
-    t->dtype = (enum hearth_dtype)head[1];
-    t->data = NULL;
-    if (!t->present)
-        return;
-    t->shape.rank = rank;
-    assert_true(rank <= HEARTH_RANK_MAX);
-    take(t->shape.dims, rank * sizeof(int64_t));
-    assert_true(hearth_shape_bytes(&t->shape, t->dtype, &t->bytes));
-    t->data = malloc(t->bytes + 1);
-    take(t->data, t->bytes);
-}
-
-static void take_attr(struct ops_block *b)
-{
-    uint32_t key = take_u32(), type = take_u32(), count = take_u32();
-    int64_t ints[32];
-    double floats[32];
-    char text[33] = "";
-    assert_true(count <= 32);
-    if (type == HEARTH_ATTR_INTS) {
-        take(ints, count * sizeof ints[0]);
-        ops_block_ints(b, (enum hearth_attr)key, count, ints);
-    } else if (type == HEARTH_ATTR_FLOATS) {
-        take(floats, count * sizeof floats[0]);
-        ops_block_floats(b, (enum hearth_attr)key, count, floats);
-    } else {
-        take(text, count);
-        ops_block_string(b, (enum hearth_attr)key, text);
-    }
-}
-
-static void take_sample(struct sample *s)
-{
-    uint32_t len = take_u32();
-    memset(s, 0, sizeof *s);
-    assert_true(len < sizeof s->name);
-    take(s->name, len);
-    s->op = take_u32();
-    s->attrs = take_u32();
-    s->inputs = take_u32();
-    s->outputs = take_u32();
-    take(&s->rtol, sizeof s->rtol);
-    take(&s->atol, sizeof s->atol);
-    assert_true(s->inputs <= MOST && s->outputs <= 2);
-    s->block = ops_block_new();
-    for (uint32_t i = 0; i < s->attrs; i++)
-        take_attr(s->block);
-    for (uint32_t i = 0; i < s->inputs; i++) {
-        take_tensor(&s->in[i]);
-        s->numbers[i] = HEARTH_NO_VALUE;
-        if (s->in[i].present)
-            s->numbers[i] =
-                ops_block_const(s->block, s->in[i].dtype, s->in[i].shape.rank,
-                                s->in[i].shape.dims, s->in[i].data);
-    }
-    for (uint32_t i = 0; i < s->outputs; i++)
-        take_tensor(&s->out[i]);
-    ops_block_output(s->block,
-                     ops_block_node(s->block, (enum hearth_op)s->op, s->inputs,
-                                    s->numbers, s->outputs));
-}
-
-static void drop_sample(struct sample *s)
-{
-    for (uint32_t i = 0; i < MOST; i++) {
-        free(s->in[i].data);
-        free(s->out[i].data);
-    }
-    ops_block_free(s->block);
-}
+#define MOST OPS_SAMPLE_MOST
 
 /* ---- Running ---- */
 
@@ -200,40 +66,10 @@ static void prepare(struct run *r, const struct sample *s)
                                       .ctx = &r->symbols};
 }
 
-static double number(const struct tensor *t, const void *data, int64_t i,
-                     int64_t *exact)
-{
-    union hearth__ops_num x;
-    hearth__ops_load(&x, data, t->dtype, i, 0, 1);
-    *exact = x.i;
-    switch (hearth__ops_kind(t->dtype)) {
-    case HEARTH__OPS_FLOAT:
-        return x.f;
-    case HEARTH__OPS_SIGNED:
-        return (double)x.i;
-    default:
-        return (double)x.u;
-    }
-}
-
 static void compare(const struct sample *s, const struct tensor *want,
                     const void *got, const char *how)
 {
-    int64_t count;
-    assert_true(hearth_shape_count(&want->shape, &count));
-    for (int64_t i = 0; i < count; i++) {
-        int64_t ea, eb;
-        double a = number(want, want->data, i, &ea);
-        double b = number(want, got, i, &eb);
-        bool real = hearth__ops_kind(want->dtype) == HEARTH__OPS_FLOAT;
-        bool ok = ea == eb;
-        if (real)
-            ok = a == b || (isnan(a) && isnan(b)) ||
-                 fabs(a - b) <= s->atol + s->rtol * fabs(a);
-        if (!ok)
-            fail_msg("%s, %s: element %lld is %.17g, must be %.17g", s->name,
-                     how, (long long)i, b, a);
-    }
+    ops_samples_compare(s, want, got, 0, 0, how);
 }
 
 static void check_infer(const struct sample *s, struct run *r)
@@ -360,13 +196,12 @@ static void every_operator_gives_the_reference_results(void **state)
 {
     (void)state;
     uint32_t seen[HEARTH_OP_COUNT] = {0};
-    open_file();
-    uint32_t count = take_u32();
+    uint32_t count = ops_samples_open();
     assert_true(count >= 500);
     for (uint32_t i = 0; i < count; i++) {
         struct sample s;
         struct run r;
-        take_sample(&s);
+        ops_samples_take(&s, NULL);
         assert_true(s.op < HEARTH_OP_COUNT);
         seen[s.op]++;
         prepare(&r, &s);
@@ -378,13 +213,12 @@ static void every_operator_gives_the_reference_results(void **state)
         check_vague(&s, false, true);
         check_vague(&s, true, true);
         check_spec(&s);
-        drop_sample(&s);
+        ops_samples_drop(&s);
     }
-    assert_ptr_equal(at, file + file_bytes);
+    ops_samples_close();
     for (uint32_t op = 1; op < HEARTH_OP_COUNT; op++)
         if (seen[op] == 0)
             fail_msg("no case for %s", hearth_op_name(op));
-    free((void *)(uintptr_t)file);
 }
 
 int main(void)

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu.h: between the files of plugins/cpu, the CPU device on oneDNN.
+ *
+ * A model's weights are packed once, at load, each convolution's in the layout
+ * that oneDNN asked for. A plan is the graph at its input shapes: a list of
+ * steps, each a function, over places in the core's arena. Activations of rank
+ * 4 live in oneDNN's blocked layout (nChw8c, or nChw16c with AVX-512) from one
+ * convolution to the next, and are turned back only where a step needs rows.
+ * OpenMP is the only threading; a run is over when execute returns.
+ */
+#ifndef HEARTH_PLUGINS_CPU_H
+#define HEARTH_PLUGINS_CPU_H
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "hearth_plugin.h"
+#include "ops/ops.h"
+
+#define CPU_ALIGNMENT 64
+#define CPU_PLANS_MAX 8
+
+extern const struct hearth_host *cpu_host;
+extern const struct hearth_model_calls cpu_model_calls;
+
+/* ---- Device ---- */
+
+struct hearth_dev {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int threads;
+    bool pinned;        /* <cores> was asked for */
+    uint64_t cores[16]; /* bit set, up to 1024 of them */
+    int block;          /* channels of a block: 8 or 16 */
+    uint64_t limit, overhead;
+    uint64_t used; /* atomic */
+    char name[64], arch[32];
+};
+
+/* Sets the calling thread's OpenMP team and cores; cheap when it is done. */
+void cpu_bind_thread(hearth_dev_t *dev);
+/* Aligned host memory that counts as the device's; HEARTH_ENOMEM. */
+int cpu_alloc(hearth_dev_t *dev, uint64_t bytes, void **ptr,
+              struct hearth_error *err);
+void cpu_free(hearth_dev_t *dev, void *ptr, uint64_t bytes);
+int cpu_no_memory(struct hearth_error *err);
+/* HEARTH_ENOMEM or HEARTH_EBUG, with oneDNN's reason. */
+int cpu_dnnl_failed(dnnl_status_t status, const char *what,
+                    struct hearth_error *err);
+
+/* ---- oneDNN 2.6 and 3.x (dnnl.c, the only file that knows both) ---- */
+
+typedef struct cpu_layout cpu_layout_t; /* a memory descriptor */
+
+struct cpu_conv {
+    int rank; /* spatial */
+    int64_t batch, in_channels, out_channels, groups;
+    struct hearth_window window;
+    bool src_blocked, dst_blocked, bias, sum;
+    enum hearth_activation act;
+    float alpha, beta;
+    int block;
+};
+struct cpu_pool {
+    int rank;
+    int64_t batch, channels;
+    struct hearth_window window;
+    bool blocked, max, count_pad;
+    int block;
+};
+/* A primitive with its memories, whose data is set before each run. */
+#define CPU_ARGS_MAX 6
+struct cpu_primitive {
+    dnnl_primitive_t primitive;
+    int count;
+    dnnl_exec_arg_t args[CPU_ARGS_MAX];
+    const void *data[CPU_ARGS_MAX]; /* as set last */
+    uint64_t scratch_bytes;
+};
+/* <weights> NULL: as oneDNN likes it best. *slow: only its reference kernel
+ * can. Arguments are in the order src, weights, [bias], dst, [scratchpad].
+ * HEARTH_EUNSUPPORTED when it has no kernel at all. */
+int cpu_conv_create(hearth_dev_t *dev, const struct cpu_conv *conv,
+                    const cpu_layout_t *weights, struct cpu_primitive *out,
+                    bool *slow, struct hearth_error *err);
+/* The layout that the weights of such a convolution shall have. */
+int cpu_conv_layout(hearth_dev_t *dev, const struct cpu_conv *conv,
+                    cpu_layout_t **layout, bool *slow,
+                    struct hearth_error *err);
+/* src, dst, [scratchpad] */
+int cpu_pool_create(hearth_dev_t *dev, const struct cpu_pool *pool,
+                    struct cpu_primitive *out, struct hearth_error *err);
+/* Between plain and blocked, of f32 [n,c,h,w]; src, dst, [scratchpad]. */
+int cpu_reorder_create(hearth_dev_t *dev, const int64_t dims[4],
+                       bool to_blocked, int block, struct cpu_primitive *out,
+                       struct hearth_error *err);
+void cpu_primitive_destroy(struct cpu_primitive *primitive);
+/* <data> in the order of the arguments. */
+int cpu_primitive_run(hearth_dev_t *dev, struct cpu_primitive *primitive,
+                      void *const *data, struct hearth_error *err);
+uint64_t cpu_layout_bytes(const cpu_layout_t *layout);
+void cpu_layout_free(cpu_layout_t *layout);
+/* Packs f32 weights [groups*M/g, C/g, k..] from <src> to <dst>. */
+int cpu_pack(hearth_dev_t *dev, const struct cpu_conv *conv,
+             const cpu_layout_t *layout, const void *src, void *dst,
+             struct hearth_error *err);
+
+/* ---- Weights (weights.c) ---- */
+
+struct cpu_pack {
+    uint32_t value;
+    uint32_t node;        /* HEARTH_NO_VALUE: plain, for every node */
+    cpu_layout_t *layout; /* NULL: plain */
+    struct cpu_conv conv;
+    uint64_t bytes, offset;
+};
+struct cpu_packs {
+    struct cpu_pack *items;
+    uint32_t count, capacity;
+    uint64_t bytes; /* of all */
+};
+/* What must be kept of the weights, at the nominal shapes of <spec>. */
+int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *graph,
+                     const struct hearth_spec *spec, struct cpu_packs *packs,
+                     struct hearth_error *err);
+void cpu_packs_destroy(struct cpu_packs *packs);
+const struct cpu_pack *cpu_packs_find(const struct cpu_packs *packs,
+                                      uint32_t value, uint32_t node);
+/* Fills in a node's convolution at the shapes of <spec>; false: it is not one
+ * for oneDNN. The layouts are a first choice. */
+bool cpu_conv_of_node(const hearth_dev_t *dev, const struct hearth_graph *graph,
+                      const struct hearth_spec *spec, uint32_t node,
+                      struct cpu_conv *conv);
+
+/* ---- Plans (lower.c) ---- */
+
+enum cpu_place {
+    CPU_NOWHERE = 0,
+    CPU_ARENA,
+    CPU_WEIGHTS,
+    CPU_INPUT,
+    CPU_FIXED
+};
+struct cpu_ref {
+    enum cpu_place place;
+    uint64_t at; /* offset; ARENA, until planned: a buffer; INPUT: a number */
+    const void *fixed;
+};
+struct cpu_run {
+    hearth_dev_t *dev;
+    const struct hearth_graph *graph;
+    struct cpu_plan *plan;
+    char *arena;
+    const char *weights;
+    const struct hearth_view *inputs;
+};
+static inline void *cpu_at(const struct cpu_run *run, const struct cpu_ref *ref)
+{
+    switch (ref->place) {
+    case CPU_ARENA:
+        return run->arena + ref->at;
+    case CPU_WEIGHTS:
+        return (char *)(uintptr_t)run->weights + ref->at;
+    case CPU_INPUT:
+        return run->inputs[ref->at].data;
+    case CPU_FIXED:
+        return (void *)(uintptr_t)ref->fixed;
+    default:
+        return NULL;
+    }
+}
+
+struct cpu_step {
+    int (*run)(const struct cpu_run *run, struct cpu_step *step,
+               struct hearth_error *err);
+    uint32_t node;
+    struct cpu_primitive primitive;
+    struct cpu_ref refs[CPU_ARGS_MAX];
+    uint32_t first_ref; /* of an evaluated node's inputs, in plan->refs */
+    /* Numbers that a kernel needs; each says which. */
+    int64_t n[12];
+    float f[2];
+};
+
+struct cpu_plan {
+    struct hearth_shape *shapes;
+    struct hearth_spec spec;
+    struct cpu_step *steps;
+    uint32_t step_count, step_capacity;
+    struct cpu_ref *refs; /* of evaluated nodes' inputs */
+    uint32_t ref_count, ref_capacity;
+    struct cpu_ref *outputs; /* plain, one a graph output */
+    struct hearth_view *views;
+    const struct hearth_view **in;
+    const struct hearth_value_info **infos;
+    uint64_t arena_bytes;
+    uint64_t used; /* by the model's count of uses */
+};
+/* <spec> is taken over, also on failure. */
+int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *graph,
+                    const struct cpu_packs *packs, struct hearth_spec *spec,
+                    struct cpu_plan **plan, struct hearth_error *err);
+void cpu_plan_destroy(struct cpu_plan *plan);
+
+/* ---- Kernels (kernels.c): f32, contiguous ---- */
+
+void cpu_activate(float *x, int64_t count, enum hearth_activation act,
+                  float alpha, float beta);
+/* y = act(a op b) of <count> elements; <b> is the same size, or one. */
+void cpu_binary(enum hearth_op op, const float *a, const float *b, bool one,
+                float *y, int64_t count);
+void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
+               float alpha, float beta);
+/* Rows of <n>, <count> of them. */
+void cpu_softmax(const float *x, float *y, int64_t count, int64_t n);
+/* The mean of each of <count> channels of <pixels>; blocked: channels are
+ * groups of <block> beside each other. */
+void cpu_channel_means(const float *x, float *y, int64_t count, int64_t pixels,
+                       int block);
+/* y[row] = act(y[row] + bias + z[row]); bias and z may be NULL. */
+void cpu_epilogue(float *y, const float *bias, const float *z, int64_t rows,
+                  int64_t n, enum hearth_activation act, float alpha,
+                  float beta);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model.c: a model on the CPU: footprint, load, plans, runs.
+ *
+ * Packing depends on shapes that a load does not know yet, so it is done for
+ * nominal ones: the first axis of an input 1, other unknown sizes as small as
+ * the graph accepts. A plan for other shapes takes the layouts as they are.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+struct hearth_dev_model {
+    hearth_dev_t *dev;
+    const struct hearth_graph *graph;
+    struct cpu_packs packs;
+    char *weights;
+    struct cpu_plan *plans[CPU_PLANS_MAX];
+    uint64_t uses;
+};
+
+/* ---- Nominal shapes ---- */
+
+static void fill_shapes(const struct hearth_graph *g, int64_t size,
+                        struct hearth_shape *shapes)
+{
+    for (uint32_t k = 0; k < g->input_count; k++) {
+        shapes[k] = hearth_graph_shape(
+            hearth_graph_value(g, hearth_graph_inputs(g)[k]));
+        for (int i = 0; i < shapes[k].rank; i++)
+            if (HEARTH_DIM_IS_SYMBOL(shapes[k].dims[i]))
+                shapes[k].dims[i] = i == 0 ? 1 : size;
+    }
+}
+
+static int nominal_spec(const struct hearth_graph *g,
+                        const struct hearth_weights *weights,
+                        const struct hearth_shape *shapes,
+                        struct hearth_spec *spec, struct hearth_error *err)
+{
+    static const int64_t sizes[] = {1, 8, 32, 64, 128, 224, 256, 299, 512};
+    struct hearth_shape *own;
+    struct hearth_error first = {0};
+    int rc = HEARTH_ESHAPE;
+    if (shapes != NULL)
+        return hearth_spec_create(spec, g, weights, shapes, err);
+    own = calloc((size_t)g->input_count + 1, sizeof *own);
+    if (own == NULL)
+        return cpu_no_memory(err);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct hearth_error *e = i == 0 ? &first : NULL;
+        fill_shapes(g, sizes[i], own);
+        rc = hearth_spec_create(spec, g, weights, own, e);
+        if (rc == HEARTH_OK || rc == HEARTH_ENOMEM || rc == HEARTH_EIO)
+            break;
+    }
+    free(own);
+    if (rc != HEARTH_OK && err != NULL)
+        *err = first;
+    return rc;
+}
+
+/* ---- footprint ---- */
+
+static int footprint(hearth_dev_t *dev, const struct hearth_graph *graph,
+                     const struct hearth_weights *weights,
+                     const struct hearth_shape *shapes,
+                     struct hearth_footprint *out, struct hearth_error *err)
+{
+    struct hearth_spec spec;
+    struct cpu_packs packs;
+    struct cpu_plan *plan;
+    int rc = nominal_spec(graph, weights, NULL, &spec, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    rc = cpu_packs_create(dev, graph, &spec, &packs, err);
+    if (rc != HEARTH_OK) {
+        hearth_spec_destroy(&spec);
+        return rc;
+    }
+    if (shapes != NULL) {
+        hearth_spec_destroy(&spec);
+        rc = hearth_spec_create(&spec, graph, weights, shapes, err);
+    }
+    if (rc == HEARTH_OK)
+        rc = cpu_plan_create(dev, graph, &packs, &spec, &plan, err);
+    if (rc == HEARTH_OK) {
+        out->model_bytes = packs.bytes;
+        out->load_bytes = 0;
+        out->arena_bytes = plan->arena_bytes;
+        cpu_plan_destroy(plan);
+    }
+    cpu_packs_destroy(&packs);
+    return rc;
+}
+
+/* ---- load, unload ---- */
+
+/* ONNX aligns nothing, and oneDNN and OpenMP loops want whole floats. */
+static int pack_unaligned(hearth_dev_t *dev, const struct cpu_pack *pack,
+                          const void *src, uint64_t bytes, void *dst,
+                          struct hearth_error *err)
+{
+    void *copy =
+        aligned_alloc(CPU_ALIGNMENT,
+                      (bytes + CPU_ALIGNMENT) & ~(uint64_t)(CPU_ALIGNMENT - 1));
+    if (copy == NULL)
+        return cpu_no_memory(err);
+    memcpy(copy, src, bytes);
+    int rc = cpu_pack(dev, &pack->conv, pack->layout, copy, dst, err);
+    free(copy);
+    return rc;
+}
+
+static int load_pack(hearth_dev_model_t *m, const struct cpu_pack *pack,
+                     const struct hearth_weights *weights,
+                     struct hearth_error *err)
+{
+    const struct hearth_graph_value *v =
+        hearth_graph_value(m->graph, pack->value);
+    char *dst = m->weights + pack->offset;
+    const void *src;
+    if (pack->layout == NULL)
+        return weights->read(weights->ctx, v->segment, v->offset, v->bytes, dst,
+                             err);
+    int rc =
+        weights->map(weights->ctx, v->segment, v->offset, v->bytes, &src, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    if ((uintptr_t)src % sizeof(float) != 0)
+        return pack_unaligned(m->dev, pack, src, v->bytes, dst, err);
+    return cpu_pack(m->dev, &pack->conv, pack->layout, src, dst, err);
+}
+
+static int load_weights(hearth_dev_model_t *m, const struct hearth_load *load,
+                        struct hearth_error *err)
+{
+    uint64_t done = 0;
+    int rc = HEARTH_OK;
+    for (uint32_t i = 0; rc == HEARTH_OK && i < m->packs.count; i++) {
+        if (load->cancelled != NULL && load->cancelled(load->ctx))
+            return hearth_fail(err, HEARTH_ECANCELED,
+                               "cpu: the load was given up");
+        rc = load_pack(m, &m->packs.items[i], load->weights, err);
+        done += m->packs.items[i].bytes;
+        if (rc == HEARTH_OK && load->progress != NULL)
+            load->progress(load->ctx, done, m->packs.bytes);
+    }
+    return rc;
+}
+
+static void unload(hearth_dev_model_t *m)
+{
+    for (int i = 0; i < CPU_PLANS_MAX; i++)
+        cpu_plan_destroy(m->plans[i]);
+    cpu_free(m->dev, m->weights, m->packs.bytes);
+    cpu_packs_destroy(&m->packs);
+    free(m);
+}
+
+static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
+                const struct hearth_load *load, hearth_dev_model_t **out,
+                uint64_t *model_bytes, struct hearth_error *err)
+{
+    (void)copy_queue;
+    struct hearth_spec spec;
+    void *weights = NULL;
+    cpu_bind_thread(dev);
+    hearth_dev_model_t *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return cpu_no_memory(err);
+    m->dev = dev;
+    m->graph = load->graph;
+    int rc = nominal_spec(load->graph, load->weights, NULL, &spec, err);
+    if (rc == HEARTH_OK) {
+        rc = cpu_packs_create(dev, load->graph, &spec, &m->packs, err);
+        hearth_spec_destroy(&spec);
+    }
+    if (rc == HEARTH_OK)
+        rc = cpu_alloc(dev, m->packs.bytes, &weights, err);
+    m->weights = weights;
+    if (rc == HEARTH_OK)
+        rc = load_weights(m, load, err);
+    if (rc != HEARTH_OK) {
+        unload(m);
+        return rc;
+    }
+    *model_bytes = m->packs.bytes;
+    *out = m;
+    return HEARTH_OK;
+}
+
+/* ---- plan ---- */
+
+/* Weights that shapes depend on, from where they are packed plain. */
+static int read_loaded(void *ctx, uint32_t segment, uint64_t offset,
+                       uint64_t bytes, void *dst, struct hearth_error *err)
+{
+    const hearth_dev_model_t *m = ctx;
+    for (uint32_t i = 0; i < m->packs.count; i++) {
+        const struct cpu_pack *pack = &m->packs.items[i];
+        const struct hearth_graph_value *v =
+            hearth_graph_value(m->graph, pack->value);
+        if (pack->layout != NULL || v->segment != segment ||
+            v->offset != offset || v->bytes != bytes)
+            continue;
+        memcpy(dst, m->weights + pack->offset, bytes);
+        return HEARTH_OK;
+    }
+    return hearth_fail(err, HEARTH_EBUG,
+                       "cpu: a shape depends on a weight that was not kept");
+}
+
+static struct cpu_plan *find_plan(hearth_dev_model_t *m,
+                                  const struct hearth_view *inputs,
+                                  const struct hearth_shape *shapes)
+{
+    for (int i = 0; i < CPU_PLANS_MAX; i++) {
+        struct cpu_plan *plan = m->plans[i];
+        bool same = plan != NULL;
+        for (uint32_t k = 0; same && k < m->graph->input_count; k++)
+            same = hearth_shape_equal(&plan->shapes[k], shapes != NULL
+                                                            ? &shapes[k]
+                                                            : &inputs[k].shape);
+        if (!same)
+            continue;
+        plan->used = ++m->uses;
+        return plan;
+    }
+    return NULL;
+}
+
+static int new_plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
+                    struct cpu_plan **out, struct hearth_error *err)
+{
+    const struct hearth_weights loaded = {
+        .struct_bytes = sizeof loaded, .ctx = m, .read = read_loaded};
+    size_t bytes = ((size_t)m->graph->input_count + 1) * sizeof *shapes;
+    struct hearth_spec spec;
+    struct cpu_plan *plan;
+    int rc = hearth_spec_create(&spec, m->graph, &loaded, shapes, err);
+    if (rc == HEARTH_OK)
+        rc = cpu_plan_create(m->dev, m->graph, &m->packs, &spec, &plan, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    plan->shapes = malloc(bytes);
+    if (plan->shapes == NULL) {
+        cpu_plan_destroy(plan);
+        return cpu_no_memory(err);
+    }
+    memcpy(plan->shapes, shapes, m->graph->input_count * sizeof *shapes);
+    *out = plan;
+    return HEARTH_OK;
+}
+
+static int plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
+                struct hearth_plan *out, struct hearth_error *err)
+{
+    cpu_bind_thread(m->dev);
+    struct cpu_plan *p = find_plan(m, NULL, shapes);
+    if (p == NULL) {
+        int oldest = 0;
+        int rc = new_plan(m, shapes, &p, err);
+        if (rc != HEARTH_OK)
+            return rc;
+        for (int i = 1; i < CPU_PLANS_MAX && m->plans[oldest] != NULL; i++)
+            if (m->plans[i] == NULL ||
+                m->plans[i]->used < m->plans[oldest]->used)
+                oldest = i;
+        cpu_plan_destroy(m->plans[oldest]);
+        m->plans[oldest] = p;
+        p->used = ++m->uses;
+    }
+    out->arena_bytes = p->arena_bytes;
+    out->model_bytes = m->packs.bytes;
+    return HEARTH_OK;
+}
+
+/* ---- execute ---- */
+
+static int run_steps(struct cpu_run *run, int64_t deadline_us,
+                     struct hearth_error *err)
+{
+    struct cpu_plan *p = run->plan;
+    for (uint32_t i = 0; i < p->step_count; i++) {
+        struct cpu_step *step = &p->steps[i];
+        if (deadline_us != INT64_MAX &&
+            cpu_host->now_us(cpu_host->ctx) > deadline_us)
+            return hearth_fail(err, HEARTH_ETIMEOUT,
+                               "the deadline passed after %" PRIu32
+                               " of %" PRIu32 " steps; allow more time",
+                               i, p->step_count);
+        int rc = step->run(run, step, err);
+        if (rc != HEARTH_OK) {
+            const struct hearth_graph_node *node =
+                hearth_graph_node(run->graph, step->node);
+            hearth_fail_prefix(err, "node %" PRIu32 " '%.60s' (%s)", step->node,
+                               hearth_graph_string(run->graph, node->name),
+                               hearth_op_name(node->op));
+            return rc;
+        }
+    }
+    return HEARTH_OK;
+}
+
+static int give_outputs(const struct cpu_run *run,
+                        const struct hearth_execution *e,
+                        struct hearth_error *err)
+{
+    for (uint32_t k = 0; k < run->graph->output_count; k++) {
+        const struct hearth_value_info *info =
+            &run->plan->spec.values[hearth_graph_outputs(run->graph)[k]];
+        uint64_t bytes = 0;
+        void *data;
+        (void)hearth_shape_bytes(&info->shape, info->dtype, &bytes);
+        int rc = e->alloc_output(e->ctx, k, info->dtype, &info->shape, &data);
+        if (rc != HEARTH_OK)
+            return hearth_fail(err, rc,
+                               "no room for output %" PRIu32 "; try again", k);
+        if (bytes > 0)
+            memcpy(data, cpu_at(run, &run->plan->outputs[k]), bytes);
+    }
+    return HEARTH_OK;
+}
+
+static int execute(hearth_dev_model_t *m, hearth_queue_t *queue,
+                   const struct hearth_execution *e, struct hearth_error *err)
+{
+    (void)queue;
+    struct hearth_error error = {0};
+    struct cpu_run run = {.dev = m->dev,
+                          .graph = m->graph,
+                          .plan = find_plan(m, e->inputs, NULL),
+                          .arena = e->arena,
+                          .weights = m->weights,
+                          .inputs = e->inputs};
+    if (run.plan == NULL || run.plan->arena_bytes > e->arena_bytes)
+        return hearth_fail(err, HEARTH_EBUG,
+                           "cpu: run without a plan, or in too small an arena");
+    cpu_bind_thread(m->dev);
+    int rc = run_steps(&run, e->deadline_us, &error);
+    if (rc == HEARTH_OK)
+        rc = give_outputs(&run, e, &error);
+    e->done(e->ctx, rc, rc != HEARTH_OK ? &error : NULL);
+    return HEARTH_OK;
+}
+
+const struct hearth_model_calls cpu_model_calls = {
+    .struct_bytes = sizeof cpu_model_calls,
+    .footprint = footprint,
+    .load = load,
+    .unload = unload,
+    .plan = plan,
+    .execute = execute,
+};

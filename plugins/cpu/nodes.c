@@ -1,0 +1,662 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nodes.c: each operator's steps. What has no fast way here goes through the
+ * operator's row, on plain rows: right for every type and shape, and the long
+ * tail's time.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lower.h"
+
+static const struct hearth_graph_node *this_node(const struct lowering *l)
+{
+    return hearth_graph_node(l->g, l->node);
+}
+
+static uint32_t input(const struct lowering *l, uint32_t k)
+{
+    return hearth_graph_input(l->g, this_node(l), k);
+}
+
+static uint32_t output(const struct lowering *l, uint32_t k)
+{
+    return hearth_graph_output(l->g, this_node(l), k);
+}
+
+static const struct hearth_value_info *info(const struct lowering *l,
+                                            uint32_t v)
+{
+    return v == HEARTH_NO_VALUE ? NULL : &l->plan->spec.values[v];
+}
+
+static bool is_f32(const struct lowering *l, uint32_t v)
+{
+    return v == HEARTH_NO_VALUE || info(l, v)->dtype == HEARTH_F32;
+}
+
+static int64_t count_of(const struct lowering *l, uint32_t v)
+{
+    int64_t count;
+    return v != HEARTH_NO_VALUE &&
+                   hearth_shape_count(&info(l, v)->shape, &count)
+               ? count
+               : -1;
+}
+
+/* Elements of the buffer, channels filled up to whole blocks. */
+static int64_t buffer_count(const struct lowering *l, uint32_t v, bool blocked)
+{
+    const struct hearth_shape *s = &info(l, v)->shape;
+    int64_t block = l->dev->block;
+    if (!blocked)
+        return count_of(l, v);
+    return s->dims[0] * ((s->dims[1] + block - 1) / block * block) *
+           s->dims[2] * s->dims[3];
+}
+
+/* No block is filled up with zeros that an operator must keep zero. */
+static bool blocks_are_full(const struct lowering *l, uint32_t v)
+{
+    return info(l, v)->shape.rank == 4 &&
+           info(l, v)->shape.dims[1] % l->dev->block == 0;
+}
+
+static void put_act(const struct lowering *l, struct cpu_step *step, int at)
+{
+    const struct hearth_graph_node *node = this_node(l);
+    step->n[at] =
+        hearth_attr_int(l->g, node, HEARTH_ATTR_ACTIVATION, HEARTH_ACT_NONE);
+    step->f[0] = (float)hearth_attr_float(l->g, node, HEARTH_ATTR_ALPHA, 0);
+    step->f[1] = (float)hearth_attr_float(l->g, node, HEARTH_ATTR_BETA, 0);
+}
+
+/* ---- The reference ---- */
+
+static int64_t no_symbol(void *ctx)
+{
+    (void)ctx;
+    return HEARTH_DIM_SYMBOL(0);
+}
+
+static int64_t *no_content(void *ctx, uint32_t count)
+{
+    (void)ctx;
+    (void)count;
+    return NULL;
+}
+
+static int run_eval(const struct cpu_run *run, struct cpu_step *step,
+                    struct hearth_error *err)
+{
+    struct cpu_plan *p = run->plan;
+    const struct hearth_graph *g = run->graph;
+    const struct hearth_graph_node *node = hearth_graph_node(g, step->node);
+    struct hearth_value_info out_infos[2] = {0};
+    struct hearth_view out[2] = {0};
+    const struct hearth_op_call call = {.graph = g,
+                                        .node = node,
+                                        .input_count = node->input_count,
+                                        .output_count = node->output_count,
+                                        .in = p->infos,
+                                        .out = out_infos,
+                                        .fresh_symbol = no_symbol,
+                                        .content_alloc = no_content};
+    for (uint32_t k = 0; k < node->input_count; k++) {
+        uint32_t v = hearth_graph_input(g, node, k);
+        p->in[k] = NULL;
+        p->infos[k] = NULL;
+        if (v == HEARTH_NO_VALUE)
+            continue;
+        p->infos[k] = &p->spec.values[v];
+        p->views[k] =
+            hearth_view_dense(cpu_at(run, &p->refs[step->first_ref + k]),
+                              p->infos[k]->dtype, &p->infos[k]->shape);
+        p->in[k] = &p->views[k];
+    }
+    for (uint32_t k = 0; k < node->output_count && k < 2; k++) {
+        uint32_t v = hearth_graph_output(g, node, k);
+        if (v == HEARTH_NO_VALUE)
+            continue;
+        out_infos[k] = p->spec.values[v];
+        out[k] = hearth_view_dense(cpu_at(run, &step->refs[k]),
+                                   out_infos[k].dtype, &out_infos[k].shape);
+    }
+    return hearth_op_row(node->op)->eval(&call, p->in, out, err);
+}
+
+static int lower_eval(struct lowering *l, struct hearth_error *err)
+{
+    const struct hearth_graph_node *node = this_node(l);
+    struct cpu_step step = {.run = run_eval};
+    struct cpu_ref few[16], *refs = few;
+    int rc = HEARTH_OK;
+    if (node->input_count > 16 &&
+        (refs = calloc(node->input_count, sizeof *refs)) == NULL)
+        return cpu_no_memory(err);
+    for (uint32_t k = 0; rc == HEARTH_OK && k < node->input_count; k++) {
+        refs[k] = (struct cpu_ref){.place = CPU_NOWHERE};
+        if (input(l, k) != HEARTH_NO_VALUE)
+            rc = cpu__need(l, input(l, k), false, &refs[k], err);
+    }
+    for (uint32_t k = 0; rc == HEARTH_OK && k < node->output_count; k++)
+        if (output(l, k) != HEARTH_NO_VALUE)
+            rc = cpu__output(l, output(l, k), false, &step.refs[k], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__step(l, &step, refs, node->input_count, err);
+    if (refs != few)
+        free(refs);
+    return rc;
+}
+
+/* ---- Conv ---- */
+
+static int run_copy(const struct cpu_run *run, struct cpu_step *step,
+                    struct hearth_error *err)
+{
+    (void)err;
+    memcpy(cpu_at(run, &step->refs[1]), cpu_at(run, &step->refs[0]),
+           (size_t)step->n[0]);
+    return HEARTH_OK;
+}
+
+/* Where a convolution adds to: over the residual itself when nobody reads that
+ * later, else over a copy. */
+static int residual(struct lowering *l, bool blocked, struct cpu_ref *dst,
+                    struct hearth_error *err)
+{
+    uint32_t z = input(l, 3), y = output(l, 0);
+    struct cpu_step copy = {.run = run_copy};
+    struct cpu_ref from;
+    int rc = cpu__need(l, z, blocked, &from, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    if (cpu__is_last_use(l, &from) && z != input(l, 0)) {
+        *dst = from;
+        cpu__map(l, y, blocked, from);
+        return HEARTH_OK;
+    }
+    rc = cpu__output(l, y, blocked, dst, err);
+    copy.refs[0] = from;
+    copy.refs[1] = *dst;
+    copy.n[0] = buffer_count(l, y, blocked) * (int64_t)sizeof(float);
+    return rc == HEARTH_OK ? cpu__step(l, &copy, NULL, 0, err) : rc;
+}
+
+static int lower_conv(struct lowering *l, struct hearth_error *err)
+{
+    const struct cpu_pack *pack =
+        cpu_packs_find(l->packs, input(l, 1), l->node);
+    struct cpu_primitive primitive;
+    struct cpu_conv conv;
+    struct cpu_ref refs[4];
+    int count = 0;
+    bool slow;
+    if (pack == NULL ||
+        !cpu_conv_of_node(l->dev, l->g, &l->plan->spec, l->node, &conv)) {
+        if (pack == NULL)
+            return lower_eval(l, err);
+        return hearth_fail(err, HEARTH_ESHAPE,
+                           "cpu: nothing is left to convolve at this size; "
+                           "send larger inputs");
+    }
+    if (conv.sum && !hearth_shape_equal(&info(l, input(l, 3))->shape,
+                                        &info(l, output(l, 0))->shape))
+        return hearth_fail(err, HEARTH_ESHAPE,
+                           "cpu: what is added has another shape");
+    conv.src_blocked = pack->conv.src_blocked;
+    conv.dst_blocked = pack->conv.dst_blocked;
+    int rc = cpu__need(l, input(l, 0), conv.src_blocked, &refs[count++], err);
+    refs[count++] = (struct cpu_ref){.place = CPU_WEIGHTS, .at = pack->offset};
+    if (rc == HEARTH_OK && conv.bias)
+        rc = cpu__need(l, input(l, 2), false, &refs[count++], err);
+    if (rc == HEARTH_OK && conv.sum)
+        rc = residual(l, conv.dst_blocked, &refs[count++], err);
+    else if (rc == HEARTH_OK)
+        rc =
+            cpu__output(l, output(l, 0), conv.dst_blocked, &refs[count++], err);
+    if (rc == HEARTH_OK)
+        rc = cpu_conv_create(l->dev, &conv, pack->layout, &primitive, &slow,
+                             err);
+    if (rc == HEARTH_OK)
+        rc = cpu__primitive_step(l, &primitive, refs, count, err);
+    return rc;
+}
+
+/* ---- Pools ---- */
+
+static int lower_pool(struct lowering *l, bool max, struct hearth_error *err)
+{
+    const struct hearth_graph_node *node = this_node(l);
+    uint32_t x = input(l, 0), y = output(l, 0);
+    const struct hearth_value_info *in = info(l, x);
+    struct hearth_value_info out = *info(l, y);
+    struct cpu_primitive primitive;
+    struct cpu_ref refs[2];
+    struct cpu_pool pool = {
+        .rank = in->shape.rank - 2,
+        .max = max,
+        .block = l->dev->block,
+        .count_pad =
+            hearth_attr_int(l->g, node, HEARTH_ATTR_COUNT_INCLUDE_PAD, 0) != 0,
+    };
+    const struct hearth_op_call call = {.graph = l->g,
+                                        .node = node,
+                                        .input_count = 1,
+                                        .output_count = 1,
+                                        .in = &in,
+                                        .out = &out};
+    /* A window that ceil_mode lets hang over the padding divides otherwise than
+     * oneDNN does: the reference knows how. */
+    if (!is_f32(l, x) || output(l, 1) != HEARTH_NO_VALUE ||
+        in->shape.rank < 3 || in->shape.rank > 5 || count_of(l, y) <= 0 ||
+        count_of(l, x) <= 0 ||
+        (!max && hearth_attr_int(l->g, node, HEARTH_ATTR_CEIL_MODE, 0) != 0) ||
+        hearth_op_window(&call, &pool.window, NULL) != HEARTH_OK)
+        return lower_eval(l, err);
+    for (int i = 0; i < pool.rank; i++)
+        if (pool.window.pad_begin[i] >= pool.window.kernel[i] ||
+            pool.window.pad_end[i] >= pool.window.kernel[i])
+            return lower_eval(l, err);
+    pool.batch = in->shape.dims[0];
+    pool.channels = in->shape.dims[1];
+    pool.blocked = cpu__is_blocked(l, x);
+    int rc = cpu_pool_create(l->dev, &pool, &primitive, NULL);
+    if (rc == HEARTH_EUNSUPPORTED)
+        return lower_eval(l, err);
+    if (rc != HEARTH_OK)
+        return hearth_fail(err, rc, "cpu: a pool cannot be made; try again");
+    rc = cpu__need(l, x, pool.blocked, &refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__output(l, y, pool.blocked, &refs[1], err);
+    if (rc != HEARTH_OK) {
+        cpu_primitive_destroy(&primitive);
+        return rc;
+    }
+    return cpu__primitive_step(l, &primitive, refs, 2, err);
+}
+
+/* n: channels of all pictures, pixels, block */
+static int run_means(const struct cpu_run *run, struct cpu_step *step,
+                     struct hearth_error *err)
+{
+    (void)err;
+    cpu_channel_means(cpu_at(run, &step->refs[0]), cpu_at(run, &step->refs[1]),
+                      step->n[0], step->n[1], (int)step->n[2]);
+    return HEARTH_OK;
+}
+
+static int lower_means(struct lowering *l, struct hearth_error *err)
+{
+    uint32_t x = input(l, 0), y = output(l, 0);
+    const struct hearth_shape *s = &info(l, x)->shape;
+    struct cpu_step step = {.run = run_means};
+    int64_t count = count_of(l, x);
+    if (!is_f32(l, x) || s->rank < 3 || count <= 0)
+        return lower_eval(l, err);
+    bool blocked = cpu__is_blocked(l, x) && blocks_are_full(l, x);
+    step.n[0] = s->dims[0] * s->dims[1];
+    step.n[1] = count / step.n[0];
+    step.n[2] = blocked ? l->dev->block : 1;
+    int rc = cpu__need(l, x, blocked, &step.refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__output(l, y, false, &step.refs[1], err);
+    if (rc == HEARTH_OK && blocked) /* one pixel: both layouts are one */
+        cpu__map(l, y, true, step.refs[1]);
+    return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
+}
+
+/* ---- Elementwise ---- */
+
+/* n: op, count */
+static int run_unary(const struct cpu_run *run, struct cpu_step *step,
+                     struct hearth_error *err)
+{
+    (void)err;
+    cpu_unary((enum hearth_op)step->n[0], cpu_at(run, &step->refs[0]),
+              cpu_at(run, &step->refs[1]), step->n[1], step->f[0], step->f[1]);
+    return HEARTH_OK;
+}
+
+/* A limit of Clip: known here, or not for the fast way. */
+static bool clip_limit(const struct lowering *l, uint32_t v, float *limit)
+{
+    if (v == HEARTH_NO_VALUE)
+        return true;
+    if (info(l, v)->data == NULL || !is_f32(l, v) || count_of(l, v) != 1)
+        return false;
+    memcpy(limit, info(l, v)->data, sizeof *limit);
+    return true;
+}
+
+/* Writes over <from> where that is allowed. */
+static int unary_output(struct lowering *l, bool blocked,
+                        const struct cpu_ref *from, struct cpu_ref *to,
+                        struct hearth_error *err)
+{
+    if (!cpu__is_last_use(l, from))
+        return cpu__output(l, output(l, 0), blocked, to, err);
+    *to = *from;
+    cpu__map(l, output(l, 0), blocked, *from);
+    return HEARTH_OK;
+}
+
+static int lower_unary(struct lowering *l, struct hearth_error *err)
+{
+    uint32_t x = input(l, 0), op = this_node(l)->op;
+    struct cpu_step step = {.run = run_unary, .n = {op}};
+    bool keeps_zero = op == HEARTH_OP_RELU || op == HEARTH_OP_TANH;
+    step.f[0] = -3.4028234663852886e38f;
+    step.f[1] = 3.4028234663852886e38f;
+    if (!is_f32(l, x) || count_of(l, x) < 0)
+        return lower_eval(l, err);
+    if (op == HEARTH_OP_CLIP) {
+        if (!clip_limit(l, input(l, 1), &step.f[0]) ||
+            !clip_limit(l, input(l, 2), &step.f[1]))
+            return lower_eval(l, err);
+        keeps_zero = step.f[0] <= 0 && step.f[1] >= 0;
+    }
+    bool blocked =
+        cpu__is_blocked(l, x) && (keeps_zero || blocks_are_full(l, x));
+    step.n[1] = buffer_count(l, x, blocked);
+    int rc = cpu__need(l, x, blocked, &step.refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = unary_output(l, blocked, &step.refs[0], &step.refs[1], err);
+    return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
+}
+
+/* n: op, count, whether b is one number, act; refs: a, b, y */
+static int run_binary(const struct cpu_run *run, struct cpu_step *step,
+                      struct hearth_error *err)
+{
+    (void)err;
+    float *y = cpu_at(run, &step->refs[2]);
+    cpu_binary((enum hearth_op)step->n[0], cpu_at(run, &step->refs[0]),
+               cpu_at(run, &step->refs[1]), step->n[2] != 0, y, step->n[1]);
+    cpu_activate(y, step->n[1], (enum hearth_activation)step->n[3], step->f[0],
+                 step->f[1]);
+    return HEARTH_OK;
+}
+
+static int lower_binary(struct lowering *l, struct hearth_error *err)
+{
+    uint32_t a = input(l, 0), b = input(l, 1), y = output(l, 0);
+    uint32_t op = this_node(l)->op;
+    struct cpu_step step = {.run = run_binary, .n = {op}};
+    bool same = hearth_shape_equal(&info(l, a)->shape, &info(l, b)->shape);
+    bool one = !same && count_of(l, b) == 1 &&
+               hearth_shape_equal(&info(l, a)->shape, &info(l, y)->shape);
+    if (!is_f32(l, a) || count_of(l, y) < 0 || (!same && !one))
+        return lower_eval(l, err);
+    put_act(l, &step, 3);
+    bool full = blocks_are_full(l, y);
+    bool keeps_zero =
+        same && op != HEARTH_OP_DIV &&
+        (step.n[3] == HEARTH_ACT_NONE || step.n[3] == HEARTH_ACT_RELU);
+    bool blocked = (cpu__is_blocked(l, a) || (same && cpu__is_blocked(l, b))) &&
+                   (full || keeps_zero);
+    step.n[1] = buffer_count(l, y, blocked);
+    step.n[2] = one;
+    int rc = cpu__need(l, a, blocked, &step.refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__need(l, b, blocked && same, &step.refs[1], err);
+    if (rc == HEARTH_OK)
+        rc = unary_output(l, blocked, &step.refs[0], &step.refs[2], err);
+    return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
+}
+
+/* ---- Gemm, MatMul ---- */
+
+/* n: m, n, k, transposed a, b; batch; strides of a, b, y; act.
+ * refs: a, b, y, bias, z */
+static int run_gemm(const struct cpu_run *run, struct cpu_step *step,
+                    struct hearth_error *err)
+{
+    const int64_t *n = step->n;
+    const float *a = cpu_at(run, &step->refs[0]);
+    const float *b = cpu_at(run, &step->refs[1]);
+    float *y = cpu_at(run, &step->refs[2]);
+    float alpha;
+    memcpy(&alpha, &n[10], sizeof alpha);
+    for (int64_t i = 0; i < n[5]; i++) {
+        dnnl_status_t status =
+            dnnl_sgemm(n[3] ? 'T' : 'N', n[4] ? 'T' : 'N', n[0], n[1], n[2],
+                       alpha, a + i * n[6], n[3] ? n[0] : n[2], b + i * n[7],
+                       n[4] ? n[2] : n[1], 0, y + i * n[8], n[1]);
+        if (status != dnnl_success)
+            return cpu_dnnl_failed(status, "a matrix product", err);
+    }
+    cpu_epilogue(y, cpu_at(run, &step->refs[3]), cpu_at(run, &step->refs[4]),
+                 n[5] * n[0], n[1], (enum hearth_activation)n[9], step->f[0],
+                 step->f[1]);
+    return HEARTH_OK;
+}
+
+static int finish_gemm(struct lowering *l, struct cpu_step *step, float alpha,
+                       uint32_t bias, uint32_t z, struct hearth_error *err)
+{
+    memcpy(&step->n[10], &alpha, sizeof alpha);
+    put_act(l, step, 9);
+    int rc = cpu__need(l, input(l, 0), false, &step->refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__need(l, input(l, 1), false, &step->refs[1], err);
+    if (rc == HEARTH_OK && bias != HEARTH_NO_VALUE)
+        rc = cpu__need(l, bias, false, &step->refs[3], err);
+    if (rc == HEARTH_OK && z != HEARTH_NO_VALUE)
+        rc = cpu__need(l, z, false, &step->refs[4], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__output(l, output(l, 0), false, &step->refs[2], err);
+    return rc == HEARTH_OK ? cpu__step(l, step, NULL, 0, err) : rc;
+}
+
+/* [n] or [1,n]: one number a column. */
+static bool is_row(const struct lowering *l, uint32_t v, int64_t n)
+{
+    const struct hearth_shape *s = &info(l, v)->shape;
+    return count_of(l, v) == n && s->rank >= 1 && s->dims[s->rank - 1] == n;
+}
+
+static int lower_gemm(struct lowering *l, struct hearth_error *err)
+{
+    const struct hearth_graph_node *node = this_node(l);
+    uint32_t c = input(l, 2), bias = HEARTH_NO_VALUE, z = HEARTH_NO_VALUE;
+    struct cpu_step step = {.run = run_gemm};
+    const struct hearth_shape *a = &info(l, input(l, 0))->shape;
+    const struct hearth_shape *y = &info(l, output(l, 0))->shape;
+    bool ta = hearth_attr_int(l->g, node, HEARTH_ATTR_TRANS_A, 0) != 0;
+    if (!is_f32(l, input(l, 0)) || count_of(l, output(l, 0)) <= 0 ||
+        count_of(l, input(l, 0)) <= 0)
+        return lower_eval(l, err);
+    if (c != HEARTH_NO_VALUE) {
+        if (hearth_attr_float(l->g, node, HEARTH_ATTR_GEMM_BETA, 1) != 1)
+            return lower_eval(l, err);
+        if (is_row(l, c, y->dims[1]))
+            bias = c;
+        else if (hearth_shape_equal(&info(l, c)->shape, y))
+            z = c;
+        else
+            return lower_eval(l, err);
+    }
+    step.n[0] = y->dims[0];
+    step.n[1] = y->dims[1];
+    step.n[2] = ta ? a->dims[0] : a->dims[1];
+    step.n[3] = ta;
+    step.n[4] = hearth_attr_int(l->g, node, HEARTH_ATTR_TRANS_B, 0) != 0;
+    step.n[5] = 1;
+    return finish_gemm(
+        l, &step,
+        (float)hearth_attr_float(l->g, node, HEARTH_ATTR_GEMM_ALPHA, 1), bias,
+        z, err);
+}
+
+static int lower_matmul(struct lowering *l, struct hearth_error *err)
+{
+    struct cpu_step step = {.run = run_gemm};
+    const struct hearth_shape *a = &info(l, input(l, 0))->shape;
+    const struct hearth_shape *b = &info(l, input(l, 1))->shape;
+    uint32_t bias = input(l, 2), z = input(l, 3);
+    if (!is_f32(l, input(l, 0)) || a->rank < 2 || b->rank < 2 ||
+        count_of(l, output(l, 0)) <= 0 || count_of(l, input(l, 0)) <= 0 ||
+        (z != HEARTH_NO_VALUE &&
+         !hearth_shape_equal(&info(l, z)->shape,
+                             &info(l, output(l, 0))->shape)))
+        return lower_eval(l, err);
+    int64_t m = a->dims[a->rank - 2], k = a->dims[a->rank - 1];
+    int64_t n = b->dims[b->rank - 1];
+    int64_t batch = count_of(l, input(l, 0)) / (m * k);
+    step.n[1] = n;
+    step.n[2] = k;
+    if (b->rank == 2) { /* all rows at once */
+        step.n[0] = batch * m;
+        step.n[5] = 1;
+        return finish_gemm(l, &step, 1, bias, z, err);
+    }
+    bool same = a->rank == b->rank;
+    for (int i = 0; same && i < a->rank - 2; i++)
+        same = a->dims[i] == b->dims[i];
+    if (!same)
+        return lower_eval(l, err);
+    step.n[0] = m;
+    step.n[5] = batch;
+    step.n[6] = m * k;
+    step.n[7] = k * n;
+    step.n[8] = m * n;
+    return finish_gemm(l, &step, 1, bias, z, err);
+}
+
+/* ---- Softmax, Concat, views ---- */
+
+static int run_softmax(const struct cpu_run *run, struct cpu_step *step,
+                       struct hearth_error *err)
+{
+    (void)err;
+    cpu_softmax(cpu_at(run, &step->refs[0]), cpu_at(run, &step->refs[1]),
+                step->n[0], step->n[1]);
+    return HEARTH_OK;
+}
+
+static int lower_softmax(struct lowering *l, struct hearth_error *err)
+{
+    const struct hearth_shape *s = &info(l, input(l, 0))->shape;
+    struct cpu_step step = {.run = run_softmax};
+    int64_t axis = hearth_attr_int(l->g, this_node(l), HEARTH_ATTR_AXIS, -1);
+    int64_t count = count_of(l, input(l, 0));
+    axis += axis < 0 ? s->rank : 0;
+    if (!is_f32(l, input(l, 0)) || s->rank < 1 || axis != s->rank - 1 ||
+        count <= 0)
+        return lower_eval(l, err);
+    step.n[1] = s->dims[axis];
+    step.n[0] = count / step.n[1];
+    int rc = cpu__need(l, input(l, 0), false, &step.refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__output(l, output(l, 0), false, &step.refs[1], err);
+    return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
+}
+
+/* n: rows, inputs, whole pixels of a blocked channel, 1 where that is so */
+static int run_concat(const struct cpu_run *run, struct cpu_step *step,
+                      struct hearth_error *err)
+{
+    const struct hearth_graph_node *node =
+        hearth_graph_node(run->graph, step->node);
+    (void)err;
+    char *to = cpu_at(run, &step->refs[0]);
+    for (int64_t row = 0; row < step->n[0]; row++)
+        for (uint32_t k = 0; k < node->input_count; k++) {
+            const struct hearth_value_info *in =
+                &run->plan->spec
+                     .values[hearth_graph_input(run->graph, node, k)];
+            uint64_t bytes = 0;
+            (void)hearth_shape_bytes(&in->shape, in->dtype, &bytes);
+            bytes /= (uint64_t)step->n[0];
+            if (bytes == 0)
+                continue;
+            const char *from =
+                cpu_at(run, &run->plan->refs[step->first_ref + k]);
+            memcpy(to, from + (uint64_t)row * bytes, bytes);
+            to += bytes;
+        }
+    return HEARTH_OK;
+}
+
+static int lower_concat(struct lowering *l, struct hearth_error *err)
+{
+    const struct hearth_graph_node *node = this_node(l);
+    const struct hearth_shape *s = &info(l, output(l, 0))->shape;
+    struct cpu_step step = {.run = run_concat};
+    struct cpu_ref few[32];
+    int64_t axis = hearth_attr_int(l->g, node, HEARTH_ATTR_AXIS, 0);
+    axis += axis < 0 ? s->rank : 0;
+    bool blocked = axis == 1 && is_f32(l, input(l, 0));
+    if (node->input_count > 32 || count_of(l, output(l, 0)) <= 0)
+        return lower_eval(l, err);
+    /* Whole blocks of channels follow each other: the same copy. */
+    for (uint32_t k = 0; blocked && k < node->input_count; k++)
+        blocked =
+            cpu__is_blocked(l, input(l, k)) && blocks_are_full(l, input(l, k));
+    step.n[0] = 1;
+    for (int i = 0; i < axis; i++)
+        step.n[0] *= s->dims[i];
+    int rc = HEARTH_OK;
+    for (uint32_t k = 0; rc == HEARTH_OK && k < node->input_count; k++)
+        rc = cpu__need(l, input(l, k), blocked, &few[k], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__output(l, output(l, 0), blocked, &step.refs[0], err);
+    if (rc == HEARTH_OK)
+        rc = cpu__step(l, &step, few, node->input_count, err);
+    return rc;
+}
+
+/* The same bytes under another shape. */
+static int lower_view(struct lowering *l, struct hearth_error *err)
+{
+    struct cpu_ref ref;
+    uint64_t bytes;
+    int rc = cpu__bytes(l, output(l, 0), false, &bytes, err);
+    if (rc == HEARTH_OK)
+        rc = cpu__need(l, input(l, 0), false, &ref, err);
+    if (rc == HEARTH_OK)
+        cpu__map(l, output(l, 0), false, ref);
+    return rc;
+}
+
+int cpu__lower_node(struct lowering *l, struct hearth_error *err)
+{
+    switch (this_node(l)->op) {
+    case HEARTH_OP_CONV:
+        return lower_conv(l, err);
+    case HEARTH_OP_MAX_POOL:
+        return lower_pool(l, true, err);
+    case HEARTH_OP_AVERAGE_POOL:
+        return lower_pool(l, false, err);
+    case HEARTH_OP_GLOBAL_AVERAGE_POOL:
+        return lower_means(l, err);
+    case HEARTH_OP_RELU:
+    case HEARTH_OP_CLIP:
+    case HEARTH_OP_SIGMOID:
+    case HEARTH_OP_TANH:
+        return lower_unary(l, err);
+    case HEARTH_OP_ADD:
+    case HEARTH_OP_SUB:
+    case HEARTH_OP_MUL:
+    case HEARTH_OP_DIV:
+        return lower_binary(l, err);
+    case HEARTH_OP_GEMM:
+        return lower_gemm(l, err);
+    case HEARTH_OP_MATMUL:
+        return lower_matmul(l, err);
+    case HEARTH_OP_SOFTMAX:
+        return lower_softmax(l, err);
+    case HEARTH_OP_CONCAT:
+        return lower_concat(l, err);
+    case HEARTH_OP_RESHAPE:
+    case HEARTH_OP_FLATTEN:
+    case HEARTH_OP_SQUEEZE:
+    case HEARTH_OP_UNSQUEEZE:
+    case HEARTH_OP_IDENTITY:
+        return lower_view(l, err);
+    default:
+        return lower_eval(l, err);
+    }
+}
