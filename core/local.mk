@@ -16,6 +16,14 @@ libhearth_core_la_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DHEARTH_PLUGIN_DIR_DEFAULT='"$(plugindir)"'
 libhearth_core_la_LIBADD = libhearth_ops.la $(CORE_LIBS)
 
+lib_LTLIBRARIES += libhearth.la
+libhearth_la_SOURCES =
+libhearth_la_LIBADD = libhearth_core.la
+libhearth_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info 0:0:0 \
+	-Wl,--version-script=$(top_srcdir)/core/hearth.map
+EXTRA_libhearth_la_DEPENDENCIES = $(top_srcdir)/core/hearth.map
+EXTRA_DIST += core/hearth.map
+
 include_HEADERS += core/include/hearth_types.h core/include/hearth_graph.h \
 	core/include/hearth_plugin.h core/include/hearth.h
 

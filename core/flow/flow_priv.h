@@ -64,6 +64,7 @@ struct hearth_request {
     int64_t began_us, deadline_us; /* INT64_MAX: none */
     int64_t step_began_us;
     int64_t step_us[HEARTH_STEP_COUNT];
+    uint32_t passed; /* bit set of the steps it was in */
     char id[HEARTH__ID_BYTES];
 
     /* The body and what it becomes. */
@@ -186,6 +187,13 @@ struct hearth__io {
     hearth_request_t *requests; /* that loop's */
 };
 
+/* A histogram of microseconds; see meter.c. */
+#define HEARTH__METER_BOUNDS 10
+struct hearth__meter {
+    _Atomic uint64_t count[HEARTH__METER_BOUNDS + 1]; /* not cumulative */
+    _Atomic uint64_t sum_us;
+};
+
 struct hearth_engine {
     uint32_t magic;
     const struct hearth_clock *clock;
@@ -194,9 +202,7 @@ struct hearth_engine {
     uint32_t device_count;
     hearth_store_t *store;
     struct hearth_budget request_budget;
-    void (*log)(void *ctx, int level, const char *line);
-    void *log_ctx;
-    int log_level;
+    struct hearth__meter meters[HEARTH_STEP_COUNT];
 
     uint32_t io_count;
     struct hearth__io *io;
@@ -233,6 +239,15 @@ void hearth__engine_log_open(hearth_engine_t *engine,
 void hearth__engine_log_close(hearth_engine_t *engine);
 void hearth__engine_tell(void *engine, const char *what, const char *device,
                          const char *model, const struct hearth_error *err);
+
+void hearth__engine_log(enum hearth_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* When its answer is made. */
+void hearth__request_log(const hearth_request_t *req);
+
+/* meter.c. Any thread. */
+void hearth__meter_step(hearth_engine_t *engine, enum hearth_step step,
+                        int64_t us);
 
 /* io.c */
 int hearth__thread_start(pthread_t *thread, void *(*fn)(void *), void *ctx);

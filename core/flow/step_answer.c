@@ -123,6 +123,7 @@ enum hearth_step hearth__step_send(hearth_request_t *req)
     hearth_loop_timer_stop(&req->deadline);
     times->encode_us = req->step_us[HEARTH_STEP_ENCODE];
     times->total_us = hearth_now_us(req->clock) - req->began_us;
+    hearth__request_log(req);
     if (!req->failed)
         hearth__service_answered(req->service, NULL);
     else if (req->warming)
