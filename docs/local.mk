@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
+EXTRA_DIST += docs/design.md docs/hearth-yaml.md docs/performance.md
 include docs/man/local.mk

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ops.h: the operators: one table, a row an operator, so that an operator's
- * meaning is written once. A row serves the importer (which ONNX versions, which
- * types, constant folding), shape inference, the plugins' host-side shape
+ * meaning is written once. A row serves the importer (which ONNX versions,
+ * which types, constant folding), shape inference, the plugins' host-side shape
  * arithmetic and long tail, and the tests' reference.
  *
  * C library and hearth_types.h/hearth_graph.h only: plugins link it. Reentrant,
@@ -27,7 +27,7 @@ enum hearth_op {
     HEARTH_OP_NONE = 0,
     /* X [N,C,D..], W [M,C/group,k..], [B [M]], [Z like Y, added before act];
      * KERNEL_SHAPE STRIDES PADS(begin.., end..) DILATIONS GROUP, act. AUTO_PAD
-     * stays a string ("SAME_UPPER"..) only while the spatial size is unknown. */
+     * stays a string ("SAME_UPPER"..) only while a spatial size is unknown. */
     HEARTH_OP_CONV,
     /* X, scale, B, mean, var; EPSILON */
     HEARTH_OP_BATCH_NORMALIZATION,
@@ -48,7 +48,7 @@ enum hearth_op {
     /* A, B, [C broadcast to the result], act; ALPHA is Gemm's own
      * GEMM_ALPHA here, GEMM_BETA, TRANS_A, TRANS_B */
     HEARTH_OP_GEMM,
-    /* A, B (numpy's matmul), [C: bias of the last axis, 1-D], [Z like Y], act */
+    /* A, B (numpy's matmul), [C: bias of the last axis], [Z like Y], act */
     HEARTH_OP_MATMUL,
     HEARTH_OP_ADD, /* numpy broadcasting; act */
     HEARTH_OP_SUB,
@@ -218,8 +218,8 @@ uint16_t hearth_f32_to_bf16(float value);
  * <weights>, at most 64 KiB each). */
 struct hearth_spec {
     uint32_t value_count;
-    struct hearth_value_info *values; /* [value_count]; <data> where host known */
-    uint8_t *node_done; /* [node_count] 1: evaluated here, the plugin skips it */
+    struct hearth_value_info *values; /* [value_count]; <data> if host known */
+    uint8_t *node_done; /* [node_count] 1: evaluated here, plugins skip it */
     void *memory;       /* everything above, one list; private */
 };
 /* <inputs>: one known shape per graph input. OK, or HEARTH_ESHAPE (naming input
