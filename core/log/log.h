@@ -6,7 +6,7 @@
  *
  * Nothing of a client's body is ever logged. A tag is a number that stands for
  * one message for ever: people search for it; tests/unit/log_tags_test.sh finds
- * one that is used twice. The next free one: 10.
+ * one that is used twice. The next free one: 5.
  */
 #ifndef HEARTH_LOG_LOG_H
 #define HEARTH_LOG_LOG_H
