@@ -7,6 +7,7 @@
 #ifndef HEARTH_OPENFAAS_CONFIG_H
 #define HEARTH_OPENFAAS_CONFIG_H
 
+#include "conf/conf.h"
 #include "openfaas/watchdog.h"
 
 /* What the command line asked for. */

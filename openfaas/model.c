@@ -234,7 +234,8 @@ static void on_end(void *ctx, hearth_http_request_t *req,
     else if (visit->flow)
         hearth_flow_leave(visit->flow);
     atomic_fetch_sub(&visit->watchdog->in_flight, 1);
-    hearth__watchdog_count(hearth_http_method(req), visit->code, us);
+    hearth__watchdog_count(visit->watchdog, hearth_http_method(req),
+                           visit->code, us);
     log_access(visit, us);
     hearth_free(visit);
 }

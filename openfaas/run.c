@@ -252,7 +252,8 @@ static int start(struct life *life)
     struct hearth_watchdog *watchdog = life->watchdog;
     const struct hearth_watchdog_config *config = &watchdog->config;
 
-    if (hearth_loop_create(&life->loop, NULL) != APR_SUCCESS ||
+    if (hearth__watchdog_metrics_create(watchdog) != APR_SUCCESS ||
+        hearth_loop_create(&life->loop, NULL) != APR_SUCCESS ||
         hearth_loop_signal(life->loop, SIGTERM, on_signal, life) !=
             APR_SUCCESS ||
         hearth_loop_signal(life->loop, SIGINT, on_signal, life) != APR_SUCCESS)
@@ -281,6 +282,7 @@ static void stop(struct life *life)
         close(life->fd);
     if (life->loop)
         hearth_loop_destroy(&life->loop);
+    hearth_stat_destroy(&watchdog->stat);
 }
 
 int hearth__watchdog_run(struct hearth_watchdog *watchdog)

@@ -11,6 +11,7 @@
 #include "flow/flow.h"
 #include "http/http.h"
 #include "openfaas/text.h"
+#include "stat/stat.h"
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -40,6 +41,7 @@ struct hearth_watchdog {
     struct hearth_watchdog_config config;
     hearth_engine_t *engine;
     hearth_service_t *service;
+    hearth_stat_t *stat;
     char lock_path[PATH_MAX];
     _Atomic bool accepting; /* false from SIGTERM on: health and ready fail */
     _Atomic int64_t in_flight;
@@ -61,8 +63,11 @@ int hearth__watchdog_lock(struct hearth_watchdog *watchdog,
 void hearth__watchdog_unlock(struct hearth_watchdog *watchdog);
 
 /* ---- metrics.c ---- */
+/* The statistics, before anything is counted. HEARTH_ENOMEM. */
+int hearth__watchdog_metrics_create(struct hearth_watchdog *watchdog);
 /* Any thread. */
-void hearth__watchdog_count(const char *method, int code, int64_t us);
+void hearth__watchdog_count(struct hearth_watchdog *watchdog,
+                            const char *method, int code, int64_t us);
 /* Serves /metrics on <fd>, from <loop>. */
 int hearth__watchdog_metrics(hearth_http_server_t **server,
                              struct hearth_watchdog *watchdog,

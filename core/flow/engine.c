@@ -162,6 +162,7 @@ static void take_apart(hearth_engine_t *engine)
     if (engine->devices)
         hearth_devices_close(&engine->devices, engine->device_count);
     hearth__engine_log_close(engine);
+    hearth_stat_destroy(&engine->stat);
     hearth_cond_fini(&engine->changed);
     hearth_lock_fini(&engine->lock);
     engine->magic = 0;
@@ -196,9 +197,11 @@ int hearth__engine_create(hearth_engine_t **out,
                                                     ? own.request_bytes
                                                     : DEFAULT_REQUEST_BYTES);
     hearth__engine_log_open(engine, &own, host);
-    status = hearth_devices_open(own.devices ? own.devices : "cpu",
-                                 own.plugin_dir, own.memory_bytes,
-                                 &engine->devices, &engine->device_count, err);
+    status = hearth__meter_open(engine);
+    if (status == HEARTH_OK)
+        status = hearth_devices_open(
+            own.devices ? own.devices : "cpu", own.plugin_dir, own.memory_bytes,
+            &engine->devices, &engine->device_count, err);
     if (status == HEARTH_OK)
         status = hearth_store_create(&engine->store, NULL);
     if (status == HEARTH_OK)

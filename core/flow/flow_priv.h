@@ -10,6 +10,7 @@
 #include "flow/flow.h"
 #include "function/function.h"
 #include "sched/sched.h"
+#include "stat/stat.h"
 #include "store/store.h"
 
 #include <stdatomic.h>
@@ -187,13 +188,6 @@ struct hearth__io {
     hearth_request_t *requests; /* that loop's */
 };
 
-/* A histogram of microseconds; see meter.c. */
-#define HEARTH__METER_BOUNDS 10
-struct hearth__meter {
-    _Atomic uint64_t count[HEARTH__METER_BOUNDS + 1]; /* not cumulative */
-    _Atomic uint64_t sum_us;
-};
-
 struct hearth_engine {
     uint32_t magic;
     const struct hearth_clock *clock;
@@ -202,7 +196,8 @@ struct hearth_engine {
     uint32_t device_count;
     hearth_store_t *store;
     struct hearth_budget request_budget;
-    struct hearth__meter meters[HEARTH_STEP_COUNT];
+    hearth_stat_t *stat;
+    hearth_stat_series_t *steps[HEARTH_STEP_COUNT];
 
     uint32_t io_count;
     struct hearth__io *io;
@@ -240,14 +235,13 @@ void hearth__engine_log_close(hearth_engine_t *engine);
 void hearth__engine_tell(void *engine, const char *what, const char *device,
                          const char *model, const struct hearth_error *err);
 
-void hearth__engine_log(enum hearth_log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
 /* When its answer is made. */
 void hearth__request_log(const hearth_request_t *req);
 
-/* meter.c. Any thread. */
-void hearth__meter_step(hearth_engine_t *engine, enum hearth_step step,
-                        int64_t us);
+/* meter.c */
+int hearth__meter_open(hearth_engine_t *engine);
+/* When it ends. */
+void hearth__meter_request(const hearth_request_t *req);
 
 /* io.c */
 int hearth__thread_start(pthread_t *thread, void *(*fn)(void *), void *ctx);

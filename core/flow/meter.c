@@ -1,186 +1,160 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * meter.c: what the engine counts, as Prometheus' text: how long each step
- * took, what the devices hold, what became of the jobs. Steps are counted by
- * atomic additions on the I/O threads; the rest is the scheduler's, asked when
- * somebody reads.
+ * meter.c: what the engine counts: how long each step took, what the devices
+ * hold, what became of the jobs. Steps are counted as requests end, on the I/O
+ * threads; the rest is the scheduler's and asked when somebody reads.
  */
 #include "flow/flow_priv.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+static const double step_bounds[] = {0.0001, 0.00025, 0.001, 0.0025, 0.01,
+                                     0.025,  0.1,     0.25,  1,      10};
 
-static const int64_t bounds_us[HEARTH__METER_BOUNDS] = {
-    100, 250, 1000, 2500, 10000, 25000, 100000, 250000, 1000000, 10000000};
+enum {
+    STEPS,
+    WAITING,
+    RUNNING,
+    SUBMITTED,
+    COMPLETED,
+    FAILED,
+    CANCELLED,
+    TIMED_OUT,
+    REFUSED,
+    DEVICE_BYTES,
+    DEVICE_LOADS,
+    REQUEST_BYTES,
+    ROW_COUNT
+};
 
-void hearth__meter_step(hearth_engine_t *engine, enum hearth_step step,
-                        int64_t us)
+#define COUNTER(n, text)                                                       \
+    {                                                                          \
+        .name = n, .type = HEARTH_STAT_COUNTER, .help = text                   \
+    }
+#define GAUGE(n, text)                                                         \
+    {                                                                          \
+        .name = n, .type = HEARTH_STAT_GAUGE, .help = text                     \
+    }
+
+static const struct hearth_stat_row rows[ROW_COUNT] = {
+    [STEPS] = {.name = "hearth_step_duration_seconds",
+               .type = HEARTH_STAT_HISTOGRAM,
+               .help = "Time of a request in each step.",
+               .labels = {"step"},
+               .bounds = step_bounds,
+               .bound_count = sizeof(step_bounds) / sizeof(*step_bounds)},
+    [WAITING] =
+        GAUGE("hearth_jobs_waiting", "Requests that wait for a device."),
+    [RUNNING] = GAUGE("hearth_jobs_running", "Requests on a device now."),
+    [SUBMITTED] = COUNTER("hearth_jobs_submitted_total",
+                          "Requests that reached the scheduler."),
+    [COMPLETED] = COUNTER("hearth_jobs_completed_total",
+                          "Requests that a device answered."),
+    [FAILED] = COUNTER("hearth_jobs_failed_total",
+                       "Requests whose load or run failed."),
+    [CANCELLED] =
+        COUNTER("hearth_jobs_cancelled_total", "Requests whose client left."),
+    [TIMED_OUT] = COUNTER("hearth_jobs_timed_out_total",
+                          "Requests whose deadline passed."),
+    [REFUSED] = COUNTER("hearth_jobs_refused_total",
+                        "Requests refused because too many wait."),
+    [DEVICE_BYTES] = {.name = "hearth_device_bytes",
+                      .type = HEARTH_STAT_GAUGE,
+                      .help = "Device memory by owner; limit is what may be "
+                              "used.",
+                      .labels = {"device", "owner"}},
+    [DEVICE_LOADS] = {.name = "hearth_device_loads_total",
+                      .type = HEARTH_STAT_COUNTER,
+                      .help = "Models loaded, loads that failed, evictions.",
+                      .labels = {"device", "what"}},
+    [REQUEST_BYTES] = GAUGE("hearth_request_bytes",
+                            "Memory of bodies, tensors and answers in flight."),
+};
+
+int hearth__meter_open(hearth_engine_t *engine)
 {
-    struct hearth__meter *meter = &engine->meters[step];
-    size_t b = 0;
+    if (hearth_stat_create(&engine->stat, rows, ROW_COUNT) != APR_SUCCESS)
+        return HEARTH_ENOMEM;
+    /* Found once, so that counting takes no lock. */
+    for (int step = HEARTH_STEP_RECV_HEAD; step < HEARTH_STEP_COUNT; step++)
+        engine->steps[step] =
+            hearth_stat_series(engine->stat, STEPS,
+                               hearth_step_name((enum hearth_step)step), NULL);
+    return HEARTH_OK;
+}
 
-    while (b < HEARTH__METER_BOUNDS && us > bounds_us[b])
-        b++;
-    atomic_fetch_add_explicit(&meter->count[b], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&meter->sum_us, (uint64_t)(us > 0 ? us : 0),
-                              memory_order_relaxed);
+/* The scheduler's steps by its own times: a request is parked in QUEUE while
+ * the others pass. */
+void hearth__meter_request(const hearth_request_t *req)
+{
+    hearth_engine_t *engine = req->service->engine;
+
+    for (int step = HEARTH_STEP_RECV_HEAD; step < HEARTH_STEP_COUNT; step++) {
+        int64_t us = req->step_us[step];
+
+        if (!(req->passed >> step & 1))
+            continue;
+        if (req->job_back && step == HEARTH_STEP_QUEUE)
+            us = req->job.queue_us;
+        else if (req->job_back && step == HEARTH_STEP_RESIDE)
+            us = req->job.load_us;
+        else if (req->job_back && step == HEARTH_STEP_RUN)
+            us = req->job.run_us;
+        hearth_stat_observe_us(engine->steps[step], us);
+    }
 }
 
 /* ---- The text ---- */
 
-static void puts_text(struct hearth_text *text, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void puts_text(struct hearth_text *text, const char *fmt, ...)
+static void set(hearth_engine_t *engine, uint32_t row, const char *first,
+                const char *second, uint64_t value)
 {
-    char line[256];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(line, sizeof(line), fmt, args);
-    va_end(args);
-    hearth_text_puts(text, line);
+    hearth_stat_set(hearth_stat_series(engine->stat, row, first, second),
+                    value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
-static void put_head(struct hearth_text *text, const char *name,
-                     const char *type, const char *help)
+/* On the scheduler's thread. */
+static void collect(void *ctx, uint32_t unused)
 {
-    puts_text(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void put_steps(struct hearth_text *text, hearth_engine_t *engine)
-{
-    static const char name[] = "hearth_step_duration_seconds";
-
-    put_head(text, name, "histogram", "Time of a request in each step.");
-    for (int step = HEARTH_STEP_RECV_HEAD; step < HEARTH_STEP_COUNT; step++) {
-        struct hearth__meter *meter = &engine->meters[step];
-        uint64_t count = 0;
-
-        for (size_t b = 0; b < HEARTH__METER_BOUNDS; b++) {
-            count += atomic_load(&meter->count[b]);
-            puts_text(text, "%s_bucket{step=\"%s\",le=\"%g\"} %llu\n", name,
-                      hearth_step_name(step), (double)bounds_us[b] / 1e6,
-                      (unsigned long long)count);
-        }
-        count += atomic_load(&meter->count[HEARTH__METER_BOUNDS]);
-        puts_text(text,
-                  "%s_bucket{step=\"%s\",le=\"+Inf\"} %llu\n"
-                  "%s_sum{step=\"%s\"} %.6f\n%s_count{step=\"%s\"} %llu\n",
-                  name, hearth_step_name(step), (unsigned long long)count, name,
-                  hearth_step_name(step),
-                  (double)atomic_load(&meter->sum_us) / 1e6, name,
-                  hearth_step_name(step), (unsigned long long)count);
-    }
-}
-
-/* What is asked on the scheduler's thread. */
-struct snapshot {
-    hearth_engine_t *engine;
-    struct hearth_sched_report sched;
-    struct hearth_cache_device_report devices[HEARTH_DEVICES_MAX];
-};
-
-static void take_snapshot(void *ctx, uint32_t unused)
-{
-    struct snapshot *s = ctx;
+    hearth_engine_t *engine = ctx;
+    struct hearth_sched_report r;
 
     (void)unused;
-    hearth_sched_report(s->engine->sched, &s->sched);
-    for (uint32_t i = 0; i < s->engine->device_count; i++)
-        hearth_cache_device_report(hearth_sched_cache(s->engine->sched), i,
-                                   &s->devices[i]);
-}
+    hearth_sched_report(engine->sched, &r);
+    set(engine, WAITING, NULL, NULL, r.waiting);
+    set(engine, RUNNING, NULL, NULL, r.running);
+    set(engine, SUBMITTED, NULL, NULL, r.submitted);
+    set(engine, COMPLETED, NULL, NULL, r.completed);
+    set(engine, FAILED, NULL, NULL, r.failed);
+    set(engine, CANCELLED, NULL, NULL, r.cancelled);
+    set(engine, TIMED_OUT, NULL, NULL, r.timed_out);
+    set(engine, REFUSED, NULL, NULL, r.refused);
+    for (uint32_t i = 0; i < engine->device_count; i++) {
+        struct hearth_cache_device_report d;
 
-static void put_number(struct hearth_text *text, const char *name,
-                       const char *type, const char *help, uint64_t value)
-{
-    put_head(text, name, type, help);
-    puts_text(text, "%s %llu\n", name, (unsigned long long)value);
-}
-
-static void put_jobs(struct hearth_text *text,
-                     const struct hearth_sched_report *r)
-{
-    put_number(text, "hearth_jobs_waiting", "gauge",
-               "Requests that wait for a device.", r->waiting);
-    put_number(text, "hearth_jobs_running", "gauge",
-               "Requests on a device now.", r->running);
-    put_number(text, "hearth_jobs_submitted_total", "counter",
-               "Requests that reached the scheduler.", r->submitted);
-    put_number(text, "hearth_jobs_completed_total", "counter",
-               "Requests that a device answered.", r->completed);
-    put_number(text, "hearth_jobs_failed_total", "counter",
-               "Requests whose load or run failed.", r->failed);
-    put_number(text, "hearth_jobs_cancelled_total", "counter",
-               "Requests whose client left.", r->cancelled);
-    put_number(text, "hearth_jobs_timed_out_total", "counter",
-               "Requests whose deadline passed.", r->timed_out);
-    put_number(text, "hearth_jobs_refused_total", "counter",
-               "Requests refused because too many wait.", r->refused);
-}
-
-static void put_devices(struct hearth_text *text, const struct snapshot *s)
-{
-    put_head(text, "hearth_device_bytes", "gauge",
-             "Device memory by owner; limit is what may be used.");
-    for (uint32_t i = 0; i < s->engine->device_count; i++) {
-        const struct hearth_cache_device_report *r = &s->devices[i];
-        const struct {
-            const char *owner;
-            uint64_t bytes;
-        } parts[] = {{"limit", r->limit_bytes},
-                     {"overhead", r->overhead_bytes},
-                     {"arena", r->arena_bytes},
-                     {"models", r->model_bytes}};
-
-        for (size_t p = 0; p < sizeof(parts) / sizeof(*parts); p++)
-            puts_text(
-                text, "hearth_device_bytes{device=\"%s\",owner=\"%s\"} %llu\n",
-                r->name, parts[p].owner, (unsigned long long)parts[p].bytes);
-    }
-    put_head(text, "hearth_device_loads_total", "counter",
-             "Models loaded, failures apart, and evicted.");
-    for (uint32_t i = 0; i < s->engine->device_count; i++) {
-        const struct hearth_cache_device_report *r = &s->devices[i];
-
-        puts_text(
-            text,
-            "hearth_device_loads_total{device=\"%s\",what=\"load\"} %llu\n"
-            "hearth_device_loads_total{device=\"%s\",what=\"failure\"} "
-            "%llu\n"
-            "hearth_device_loads_total{device=\"%s\",what=\"eviction\"} "
-            "%llu\n",
-            r->name, (unsigned long long)r->loads, r->name,
-            (unsigned long long)r->load_failures, r->name,
-            (unsigned long long)r->evictions);
+        hearth_cache_device_report(hearth_sched_cache(engine->sched), i, &d);
+        set(engine, DEVICE_BYTES, d.name, "limit", d.limit_bytes);
+        set(engine, DEVICE_BYTES, d.name, "overhead", d.overhead_bytes);
+        set(engine, DEVICE_BYTES, d.name, "arena", d.arena_bytes);
+        set(engine, DEVICE_BYTES, d.name, "models", d.model_bytes);
+        set(engine, DEVICE_LOADS, d.name, "load", d.loads);
+        set(engine, DEVICE_LOADS, d.name, "failure", d.load_failures);
+        set(engine, DEVICE_LOADS, d.name, "eviction", d.evictions);
     }
 }
 
 int hearth_engine_metrics(hearth_engine_t *engine, char **out)
 {
-    struct hearth_text text = {.data = NULL};
-    struct snapshot *s;
+    struct hearth_stat_text text = {.data = NULL};
 
     *out = NULL;
     HEARTH_CHECK(engine, HEARTH_MAGIC_ENGINE);
-    s = hearth_calloc(1, sizeof(*s));
-    if (s == NULL)
-        return HEARTH_ENOMEM;
-    s->engine = engine;
-    hearth__on_loop(engine->sched_loop, take_snapshot, s, 0);
-    put_steps(&text, engine);
-    put_jobs(&text, &s->sched);
-    put_devices(&text, s);
-    put_number(&text, "hearth_request_bytes", "gauge",
-               "Memory of bodies, tensors and answers in flight.",
-               hearth_budget_used(&engine->request_budget));
-    hearth_text_put(&text, "", 1);
-    hearth_free(s);
+    hearth__on_loop(engine->sched_loop, collect, engine, 0);
+    set(engine, REQUEST_BYTES, NULL, NULL,
+        hearth_budget_used(&engine->request_budget));
+    hearth_stat_write(engine->stat, &text);
     if (text.failed) {
-        hearth_text_clear(&text);
+        hearth_free(text.data);
         return HEARTH_ENOMEM;
     }
-    *out = text.data; /* hearth_malloc's: hearth_text_free frees it */
+    *out = text.data;
     return HEARTH_OK;
 }

@@ -147,30 +147,12 @@ void hearth__flow_drop_inputs(hearth_request_t *req)
     req->body = NULL;
 }
 
-/* The scheduler's steps by its own times: a request is parked in QUEUE while
- * the others pass. */
-static void meter(const hearth_request_t *req)
-{
-    hearth_engine_t *engine = req->service->engine;
-    int64_t us[HEARTH_STEP_COUNT];
-
-    memcpy(us, req->step_us, sizeof(us));
-    if (req->job_back) {
-        us[HEARTH_STEP_QUEUE] = req->job.queue_us;
-        us[HEARTH_STEP_RESIDE] = req->job.load_us;
-        us[HEARTH_STEP_RUN] = req->job.run_us;
-    }
-    for (int step = HEARTH_STEP_RECV_HEAD; step < HEARTH_STEP_COUNT; step++)
-        if (req->passed >> step & 1)
-            hearth__meter_step(engine, (enum hearth_step)step, us[step]);
-}
-
 /* NONE: after the last step. */
 enum hearth_step hearth__step_end(hearth_request_t *req)
 {
     hearth_engine_t *engine = req->service->engine;
 
-    meter(req);
+    hearth__meter_request(req);
     hearth_loop_timer_stop(&req->deadline);
     hearth__flow_drop_inputs(req);
     hearth_tensor_list_clear(&req->outputs);

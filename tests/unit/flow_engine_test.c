@@ -704,9 +704,9 @@ static void open_again(void)
 {
     struct hearth_error err = {0};
 
-    assert_int_equal(hearth_service_open(&t.service, t.engine, t.fixture.yaml,
-                                         NULL, &err),
-                     HEARTH_OK);
+    assert_int_equal(
+        hearth_service_open(&t.service, t.engine, t.fixture.yaml, NULL, &err),
+        HEARTH_OK);
 }
 
 static void opening_survives_every_failed_allocation(void **state)
