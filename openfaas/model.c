@@ -188,7 +188,8 @@ static void log_access(const struct visit *visit, int64_t us)
     hearth_watchdog_log(
         "%s %s - %d %s - ContentLength: %s (%.4fs)%s%s%s",
         hearth_http_method(visit->http), hearth_http_target(visit->http),
-        visit->code, hearth_http_reason(visit->code),
+        visit->code,
+        visit->code == 499 ? "Client Left" : hearth_http_reason(visit->code),
         hearth_watchdog_size(visit->bytes, size, sizeof(size)),
         (double)us / 1e6, visit->watchdog->config.log_call_id ? " [" : "",
         !visit->watchdog->config.log_call_id ? ""
