@@ -145,6 +145,9 @@ uint64_t hearth_budget_used(const struct hearth_budget *budget);
  * what does not fit. */
 bool hearth_parse_bytes(const char *text, uint64_t *bytes);
 bool hearth_parse_duration_us(const char *text, int64_t *us);
+/* The last <bytes> of a path or less, "..." before them when it was cut, for
+ * messages: its end tells more than its start. Returns <buf>. */
+const char *hearth_path_end(const char *path, char *buf, size_t bytes);
 /* "1.5 GiB"; returns <buf>. */
 const char *hearth_format_bytes(uint64_t bytes, char *buf, size_t size);
 

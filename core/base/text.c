@@ -143,3 +143,14 @@ const char *hearth_format_bytes(uint64_t bytes, char *buf, size_t size)
         snprintf(buf, size, "%.1f %s", value, names[unit]);
     return buf;
 }
+
+const char *hearth_path_end(const char *path, char *buf, size_t bytes)
+{
+    size_t length = strlen(path);
+    HEARTH_ASSERT(bytes > 4);
+    if (length < bytes)
+        snprintf(buf, bytes, "%s", path);
+    else
+        snprintf(buf, bytes, "...%s", path + length - (bytes - 4));
+    return buf;
+}

@@ -19,7 +19,10 @@ enum {
     CANCELLED,
     TIMED_OUT,
     REFUSED,
+    DEVICE_LIMIT,
+    DEVICE_USED,
     DEVICE_BYTES,
+    MODEL_BYTES,
     DEVICE_LOADS,
     REQUEST_BYTES,
     ROW_COUNT
@@ -56,11 +59,23 @@ static const struct hearth_stat_row rows[ROW_COUNT] = {
                           "Requests whose deadline passed."),
     [REFUSED] = COUNTER("hearth_jobs_refused_total",
                         "Requests refused because too many wait."),
+    [DEVICE_LIMIT] = {.name = "hearth_device_limit_bytes",
+                      .type = HEARTH_STAT_GAUGE,
+                      .help = "Device memory that may be used.",
+                      .labels = {"device"}},
+    [DEVICE_USED] = {.name = "hearth_device_used_bytes",
+                     .type = HEARTH_STAT_GAUGE,
+                     .help = "Device memory in use: the sum of "
+                             "hearth_device_bytes and hearth_model_bytes.",
+                     .labels = {"device"}},
     [DEVICE_BYTES] = {.name = "hearth_device_bytes",
                       .type = HEARTH_STAT_GAUGE,
-                      .help = "Device memory by owner; limit is what may be "
-                              "used.",
+                      .help = "Device memory that is no model's.",
                       .labels = {"device", "owner"}},
+    [MODEL_BYTES] = {.name = "hearth_model_bytes",
+                     .type = HEARTH_STAT_GAUGE,
+                     .help = "Device memory of each model.",
+                     .labels = {"device", "model"}},
     [DEVICE_LOADS] = {.name = "hearth_device_loads_total",
                       .type = HEARTH_STAT_COUNTER,
                       .help = "Models loaded, loads that failed, evictions.",
@@ -111,6 +126,15 @@ static void set(hearth_engine_t *engine, uint32_t row, const char *first,
                     value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
+static void set_model(void *ctx, const struct hearth_sched_model_report *r)
+{
+    hearth_engine_t *engine = ctx;
+
+    for (uint32_t i = 0; i < r->device_count; i++)
+        set(engine, MODEL_BYTES, engine->devices[i]->name, r->name,
+            r->entries[i]->bytes);
+}
+
 /* On the scheduler's thread. */
 static void collect(void *ctx, uint32_t unused)
 {
@@ -131,14 +155,17 @@ static void collect(void *ctx, uint32_t unused)
         struct hearth_cache_device_report d;
 
         hearth_cache_device_report(hearth_sched_cache(engine->sched), i, &d);
-        set(engine, DEVICE_BYTES, d.name, "limit", d.limit_bytes);
+        set(engine, DEVICE_LIMIT, d.name, NULL, d.limit_bytes);
+        set(engine, DEVICE_USED, d.name, NULL, d.used_bytes);
         set(engine, DEVICE_BYTES, d.name, "overhead", d.overhead_bytes);
         set(engine, DEVICE_BYTES, d.name, "arena", d.arena_bytes);
-        set(engine, DEVICE_BYTES, d.name, "models", d.model_bytes);
         set(engine, DEVICE_LOADS, d.name, "load", d.loads);
         set(engine, DEVICE_LOADS, d.name, "failure", d.load_failures);
         set(engine, DEVICE_LOADS, d.name, "eviction", d.evictions);
     }
+    /* A model that was removed holds nothing. */
+    hearth_stat_clear(engine->stat, MODEL_BYTES);
+    hearth_sched_models(engine->sched, set_model, engine);
 }
 
 int hearth_engine_metrics(hearth_engine_t *engine, char **out)

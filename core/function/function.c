@@ -94,7 +94,7 @@ static int read_labels(hearth_function_t *f, struct hearth_error *err)
                                         &bytes, err);
     hearth_free(path);
     if (rc != HEARTH_OK) {
-        hearth_fail_prefix(err, "%.60s: output.labels", f->path);
+        hearth_fail_prefix(err, "%.60s: output.labels", f->shown);
         return rc == HEARTH_ENOMEM ? rc : HEARTH_ECONFIG;
     }
     uint32_t count = 0;
@@ -105,7 +105,7 @@ static int read_labels(hearth_function_t *f, struct hearth_error *err)
         return hearth_fail(err, HEARTH_ECONFIG,
                            "%.80s: output.labels: %.60s is no list of labels; "
                            "write one a line",
-                           f->path, f->labels_path);
+                           f->shown, f->labels_path);
     f->labels = hearth_calloc(count, sizeof *f->labels);
     if (f->labels == NULL)
         return hearth_fail(err, HEARTH_ENOMEM, "no memory for labels");
@@ -130,6 +130,7 @@ static bool split_path(hearth_function_t *f, const char *path)
     f->directory = hearth_strdup(slash != NULL ? path : ".");
     if (f->path == NULL || f->directory == NULL)
         return false;
+    hearth_path_end(path, f->shown, sizeof f->shown);
     if (slash != NULL)
         f->directory[slash == path ? 1 : slash - path] = '\0';
     return true;
@@ -154,7 +155,7 @@ static int finish_open(hearth_function_t *f, struct hearth_error *err)
     char *model = beside(f, f->model_path);
     if (model == NULL || !default_name(f)) {
         hearth_free(model);
-        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->path);
+        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->shown);
     }
     hearth_free(f->model_path);
     f->model_path = model;
@@ -166,13 +167,13 @@ static int finish_open(hearth_function_t *f, struct hearth_error *err)
         return hearth_fail(err, HEARTH_ECONFIG,
                            "%.80s: output.labels is given, and output.kind is "
                            "%s; expected kind: labels",
-                           f->path, hearth_function_kind_name(f->info.output));
+                           f->shown, hearth_function_kind_name(f->info.output));
     if (f->image.crop == HEARTH_CROP_CENTER && f->image.resize_short == 0 &&
         f->image.resize_width == 0 && f->image.width == 0)
         return hearth_fail(err, HEARTH_ECONFIG,
                            "%.80s: input.crop needs input.size: what to crop "
                            "to",
-                           f->path);
+                           f->shown);
     return f->labels_path != NULL ? read_labels(f, err) : HEARTH_OK;
 }
 
@@ -241,7 +242,7 @@ hearth_function_info(const hearth_function_t *function)
 static int misfit(const hearth_function_t *f, struct hearth_error *err,
                   const char *what)
 {
-    return hearth_fail(err, HEARTH_ECONFIG, "%.80s: %s", f->path, what);
+    return hearth_fail(err, HEARTH_ECONFIG, "%.80s: %s", f->shown, what);
 }
 
 /* The model's own copy of a dimension, or what the file says. */

@@ -15,6 +15,7 @@ struct hearth_function {
     uint32_t magic;
     struct hearth_function_info info;
     char *name, *path, *directory, *model_path;
+    char shown[72]; /* the end of <path>, for messages */
 
     /* input */
     struct hearth_image_spec image; /* 0: open until bind */

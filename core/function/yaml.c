@@ -341,7 +341,7 @@ static unsigned distance(const char *a, const char *b)
 
 static int fail_at(struct parse *p, const yaml_node_t *node, const char *text)
 {
-    return hearth_fail(p->err, HEARTH_ECONFIG, "%.80s:%zu: %s", p->f->path,
+    return hearth_fail(p->err, HEARTH_ECONFIG, "%.80s:%zu: %s", p->f->shown,
                        node->start_mark.line + 1, text);
 }
 
@@ -430,9 +430,9 @@ static int broken(hearth_function_t *f, const yaml_parser_t *parser,
                   struct hearth_error *err)
 {
     if (parser->error == YAML_MEMORY_ERROR)
-        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->path);
+        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->shown);
     return hearth_fail(err, HEARTH_ECONFIG, "%.80s:%zu: not YAML: %.100s",
-                       f->path, parser->problem_mark.line + 1,
+                       f->shown, parser->problem_mark.line + 1,
                        parser->problem != NULL ? parser->problem
                                                : "it cannot be read");
 }
@@ -443,7 +443,7 @@ int hearth__function_parse(hearth_function_t *f, const char *text, size_t bytes,
     struct parse p = {.f = f, .err = err};
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
-        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->path);
+        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->shown);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
     if (!yaml_parser_load(&parser, &p.doc)) {
         int rc = broken(f, &parser, err);
@@ -455,14 +455,14 @@ int hearth__function_parse(hearth_function_t *f, const char *text, size_t bytes,
     if (root == NULL || root->type != YAML_MAPPING_NODE)
         rc = hearth_fail(err, HEARTH_ECONFIG,
                          "%.80s:1: expected keys, such as model: model.onnx",
-                         f->path);
+                         f->shown);
     else
         rc = parse_mapping(&p, root, "", file_keys);
     if (rc == HEARTH_OK && f->model_path == NULL)
         rc = hearth_fail(err, HEARTH_ECONFIG,
                          "%.80s:1: the key 'model' is missing; expected the "
                          "path of an .onnx file",
-                         f->path);
+                         f->shown);
     yaml_document_delete(&p.doc);
     yaml_parser_delete(&parser);
     return rc;

@@ -142,6 +142,14 @@ void hearth_stat_observe_us(hearth_stat_series_t *series, int64_t us)
     __atomic_fetch_add(&series->value, us, __ATOMIC_RELAXED);
 }
 
+void hearth_stat_clear(hearth_stat_t *stat, uint32_t row)
+{
+    hearth_lock_acquire(&stat->lock);
+    for (hearth_stat_series_t *s = stat->lists[row].first; s; s = s->next)
+        hearth_stat_set(s, 0);
+    hearth_lock_release(&stat->lock);
+}
+
 int64_t hearth_stat_value(const hearth_stat_series_t *series)
 {
     return series ? __atomic_load_n(&series->value, __ATOMIC_RELAXED) : 0;

@@ -52,6 +52,8 @@ hearth_stat_series_t *hearth_stat_series(hearth_stat_t *stat, uint32_t row,
 void hearth_stat_add(hearth_stat_series_t *series, int64_t n);
 void hearth_stat_set(hearth_stat_series_t *series, int64_t value);
 void hearth_stat_observe_us(hearth_stat_series_t *series, int64_t us);
+/* Sets every series of a row to 0. */
+void hearth_stat_clear(hearth_stat_t *stat, uint32_t row);
 int64_t hearth_stat_value(const hearth_stat_series_t *series);
 
 /* Text under construction. */

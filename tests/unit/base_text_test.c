@@ -95,6 +95,19 @@ static void byte_counts_are_shown_with_one_digit(void **state)
                         "16.0 EiB");
 }
 
+static void a_long_path_keeps_its_end(void **state)
+{
+    (void)state;
+    char buf[12];
+    assert_string_equal(hearth_path_end("/a/b.yaml", buf, sizeof buf),
+                        "/a/b.yaml");
+    assert_string_equal(hearth_path_end("/a/bc/d.yml", buf, sizeof buf),
+                        "/a/bc/d.yml");
+    assert_string_equal(hearth_path_end("/a/bcd/d.yml", buf, sizeof buf),
+                        "...cd/d.yml");
+    assert_string_equal(hearth_path_end("", buf, sizeof buf), "");
+}
+
 static void sha256_is_the_standards(void **state)
 {
     (void)state;
@@ -167,6 +180,7 @@ int main(void)
         cmocka_unit_test(byte_counts_are_read_as_users_write_them),
         cmocka_unit_test(durations_are_read_as_users_write_them),
         cmocka_unit_test(byte_counts_are_shown_with_one_digit),
+        cmocka_unit_test(a_long_path_keeps_its_end),
         cmocka_unit_test(sha256_is_the_standards),
         cmocka_unit_test(the_table_hash_sees_every_byte_and_the_length),
         cmocka_unit_test(statuses_of_both_worlds_have_texts),
