@@ -168,7 +168,7 @@ static void open_service(const char *extra,
 {
     struct hearth_error err = {0};
 
-    flow_fixture_make(&t.fixture, "relu", extra);
+    flow_fixture_make(&t.fixture, "relu", 0, extra);
     if (hearth_service_open(&t.service, t.engine, t.fixture.yaml, config,
                             &err) != HEARTH_OK)
         fail_msg("%s", err.text);
@@ -717,7 +717,7 @@ static void opening_survives_every_failed_allocation(void **state)
 
     (void)state;
     start_engine("sim");
-    flow_fixture_make(&t.fixture, "relu", "warm: false\n");
+    flow_fixture_make(&t.fixture, "relu", 0, "warm: false\n");
     for (int n = 1; n < 200; n++) {
         int status;
 

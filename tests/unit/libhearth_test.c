@@ -32,7 +32,7 @@ static int set_up(void **state)
     struct hearth_error err = {0};
 
     (void)state;
-    flow_fixture_make(&fixture, "relu", "");
+    flow_fixture_make(&fixture, "relu", 0, "");
     hearth_engine_config_init(&config);
     config.devices = "sim";
     config.log = quiet;
