@@ -87,7 +87,10 @@ static int cut_data(struct scan *s)
         return scan_fail(s, "'data' must be an array");
     const char *array = s->p;
     hearth_text_put(&s->envelope, s->copied, (uint64_t)(array - s->copied));
+    /* Blanks keep digits that follow the array from becoming its place. */
+    hearth_text_puts(&s->envelope, " ");
     hearth_text_put_int(&s->envelope, array - s->start);
+    hearth_text_puts(&s->envelope, " ");
     int rc = skip_array(s);
     s->copied = s->p;
     return rc;

@@ -11,5 +11,24 @@ tests_fuzz_onnx_fuzz_SOURCES = tests/fuzz/onnx_fuzz.c
 tests_fuzz_onnx_fuzz_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_onnx_fuzz_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_onnx_fuzz_LDADD = $(FUZZ_LIBS)
+
+noinst_PROGRAMS += tests/fuzz/http_fuzz
+tests_fuzz_http_fuzz_SOURCES = tests/fuzz/http_fuzz.c
+tests_fuzz_http_fuzz_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_http_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_http_fuzz_LDADD = $(FUZZ_LIBS)
+
+noinst_PROGRAMS += tests/fuzz/image_fuzz
+tests_fuzz_image_fuzz_SOURCES = tests/fuzz/image_fuzz.c
+tests_fuzz_image_fuzz_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_image_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_image_fuzz_LDADD = $(FUZZ_LIBS)
+
+noinst_PROGRAMS += tests/fuzz/oip_fuzz
+tests_fuzz_oip_fuzz_SOURCES = tests/fuzz/oip_fuzz.c
+tests_fuzz_oip_fuzz_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_oip_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_oip_fuzz_LDADD = $(FUZZ_LIBS)
 endif
-EXTRA_DIST += tests/fuzz/corpus/onnx
+EXTRA_DIST += tests/fuzz/corpus/http tests/fuzz/corpus/image \
+	tests/fuzz/corpus/oip tests/fuzz/corpus/onnx

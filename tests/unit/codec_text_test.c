@@ -347,6 +347,9 @@ static void requests_that_are_none_are_refused(void **state)
         "{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\",\"shape\":[1],"
         "\"data\":[1]},{\"name\":\"a\",\"datatype\":\"FP32\",\"shape\":[1],"
         "\"data\":[1]}]}",
+        /* Digits behind the array must not tell where it lies. */
+        "{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\",\"shape\":[1],"
+        "\"data\":[1]3}]}",
         "{\"inputs\":[],\"id\":5}",
         "{\"inputs\":[],\"outputs\":5}",
         "{\"inputs\":[],\"outputs\":[{}]}",
