@@ -157,6 +157,8 @@ struct hearth_service {
 };
 hearth_service_t *hearth__service_ref(hearth_service_t *service);
 void hearth__service_unref(hearth_service_t *service);
+/* The request's place in flight, if it has one. */
+void hearth__service_give_place(hearth_request_t *req);
 /* The I/O loops in turn. */
 hearth_loop_t *hearth__service_next_loop(hearth_service_t *service);
 /* A request ended well (<err> NULL), or the warm-up did not. Any thread. */

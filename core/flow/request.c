@@ -163,8 +163,7 @@ enum hearth_step hearth__step_end(hearth_request_t *req)
     if (req->next)
         req->next->link = req->link;
     req->magic = 0;
-    if (req->counted)
-        atomic_fetch_sub(&req->service->in_flight, 1);
+    hearth__service_give_place(req);
     hearth__service_unref(req->service);
     hearth_free(req);
     hearth_lock_acquire(&engine->lock);

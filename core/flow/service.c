@@ -212,6 +212,13 @@ void hearth__service_unref(hearth_service_t *service)
     hearth_free(service);
 }
 
+void hearth__service_give_place(hearth_request_t *req)
+{
+    if (req->counted)
+        atomic_fetch_sub(&req->service->in_flight, 1);
+    req->counted = false;
+}
+
 void hearth_service_close(hearth_service_t **service)
 {
     if (*service == NULL)

@@ -124,6 +124,9 @@ enum hearth_step hearth__step_send(hearth_request_t *req)
     times->encode_us = req->step_us[HEARTH_STEP_ENCODE];
     times->total_us = hearth_now_us(req->clock) - req->began_us;
     hearth__request_log(req);
+    /* Before the answer goes out: a client that asks again as soon as it has
+     * it, on another connection, must not be told that its place is taken. */
+    hearth__service_give_place(req);
     if (!req->failed)
         hearth__service_answered(req->service, NULL);
     else if (req->warming)

@@ -68,8 +68,7 @@ enum hearth_step hearth__step_admit(hearth_request_t *req)
                     "requests: %u",
                     service->max_in_flight);
         req->retry_after_s = 1;
-        req->counted = false;
-        atomic_fetch_sub(&service->in_flight, 1);
+        hearth__service_give_place(req);
         return refuse(req);
     }
     if (!has_memory(req)) {

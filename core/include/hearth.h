@@ -132,7 +132,7 @@ hearth_service_state(hearth_service_t *service, struct hearth_error *err);
 HEARTH_API int hearth_service_wait_ready(hearth_service_t *service,
                                          int64_t timeout_us,
                                          struct hearth_error *err);
-/* Calls between start and done. */
+/* Calls between their start and their answer. */
 HEARTH_API uint32_t hearth_service_in_flight(hearth_service_t *service);
 /* The function's name, from its hearth.yaml. Lives as long as the handle. */
 HEARTH_API const char *hearth_service_name(hearth_service_t *service);

@@ -83,6 +83,10 @@ static int infer(int i)
     if (status == HEARTH_OK &&
         memchr(answer->body, '3', answer->body_bytes) == NULL)
         status = HEARTH_EBUG;
+    if (status != HEARTH_OK)
+        print_error("%s: %.*s\n", hearth_status_name(status),
+                    answer ? (int)answer->body_bytes : 0,
+                    answer ? (const char *)answer->body : "");
     hearth_answer_free(&answer);
     return status;
 }

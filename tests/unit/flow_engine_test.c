@@ -340,6 +340,27 @@ static void one_call_too_many_is_told_when_to_come_back(void **state)
     assert_int_equal(third.status, HEARTH_OK);
 }
 
+static void a_place_is_free_again_when_the_answer_comes(void **state)
+{
+    struct hearth_service_config config;
+
+    (void)state;
+    start_engine("sim");
+    hearth_service_config_init(&config);
+    config.max_in_flight = 1;
+    open_service("warm: false\n", &config);
+    for (int i = 0; i < 200; i++) {
+        struct hearth_call_spec spec;
+        struct hearth_answer *answer;
+
+        hearth_call_spec_init(&spec);
+        spec.body = two_numbers;
+        spec.body_bytes = strlen(two_numbers);
+        assert_int_equal(hearth_infer(t.service, &spec, &answer), HEARTH_OK);
+        hearth_answer_free(&answer);
+    }
+}
+
 /* ---- Early ends ---- */
 
 static void a_cancelled_call_leaves_the_queue_at_once(void **state)
@@ -756,6 +777,7 @@ int main(void)
         CASE(infer_waits_and_hands_the_answer_over),
         CASE(a_body_over_the_limit_is_refused),
         CASE(one_call_too_many_is_told_when_to_come_back),
+        CASE(a_place_is_free_again_when_the_answer_comes),
         CASE(a_cancelled_call_leaves_the_queue_at_once),
         CASE(a_call_that_is_cancelled_while_it_runs_answers_so),
         CASE(a_handle_may_be_released_before_the_answer),
