@@ -15,6 +15,7 @@ struct parse {
     hearth_function_t *f;
     yaml_document_t doc;
     struct hearth_error *err;
+    bool no_memory;
 };
 
 struct key {
@@ -112,14 +113,15 @@ static bool parse_bool(const char *text, bool *out)
     return *out || strcmp(text, "false") == 0 || strcmp(text, "no") == 0;
 }
 
-/* A text that is not empty. NULL in *out: out of memory, found later. */
-static bool take_text(const yaml_node_t *node, char **out)
+/* A text that is not empty. */
+static bool take_text(struct parse *p, const yaml_node_t *node, char **out)
 {
     const char *text = scalar(node);
     if (text == NULL || *text == '\0' ||
         strlen(text) != node->data.scalar.length)
         return false;
     *out = hearth_strdup(text);
+    p->no_memory |= *out == NULL;
     return true;
 }
 
@@ -233,7 +235,7 @@ static bool take_output_kind(struct parse *p, const yaml_node_t *value)
 
 static bool take_labels(struct parse *p, const yaml_node_t *value)
 {
-    return take_text(value, &p->f->labels_path);
+    return take_text(p, value, &p->f->labels_path);
 }
 
 static bool take_top(struct parse *p, const yaml_node_t *value)
@@ -254,7 +256,7 @@ static bool take_softmax(struct parse *p, const yaml_node_t *value)
 
 static bool take_output_name(struct parse *p, const yaml_node_t *value)
 {
-    return take_text(value, &p->f->output_name);
+    return take_text(p, value, &p->f->output_name);
 }
 
 static const struct key output_keys[] = {
@@ -273,12 +275,12 @@ static int parse_mapping(struct parse *p, const yaml_node_t *map,
 
 static bool take_model(struct parse *p, const yaml_node_t *value)
 {
-    return take_text(value, &p->f->model_path);
+    return take_text(p, value, &p->f->model_path);
 }
 
 static bool take_name(struct parse *p, const yaml_node_t *value)
 {
-    return take_text(value, &p->f->name);
+    return take_text(p, value, &p->f->name);
 }
 
 static bool take_timeout(struct parse *p, const yaml_node_t *value)
@@ -458,6 +460,8 @@ int hearth__function_parse(hearth_function_t *f, const char *text, size_t bytes,
                          f->shown);
     else
         rc = parse_mapping(&p, root, "", file_keys);
+    if (rc == HEARTH_OK && p.no_memory)
+        rc = hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->shown);
     if (rc == HEARTH_OK && f->model_path == NULL)
         rc = hearth_fail(err, HEARTH_ECONFIG,
                          "%.80s:1: the key 'model' is missing; expected the "

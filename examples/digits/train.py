@@ -25,7 +25,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def split():
-    """Pictures as the function will see them: 64x64 PNGs, made 8x8 again."""
     digits = load_digits()
     order = np.random.default_rng(SEED).permutation(len(digits.target))
     x = (digits.images / 16.0).astype(np.float32)[:, None]
@@ -176,8 +175,8 @@ def main():
     save(net, os.path.join(HERE, "model.onnx"))
     with open(os.path.join(HERE, "labels.txt"), "w") as f:
         f.write("".join(f"{i}\n" for i in range(10)))
-    # Pictures for people: 64x64. Each 8x8 block has one grey, so that resizing
-    # to 8x8 gives the digit back.
+    # Pictures for people: 64x64, each pixel of the digit a square. Resized to
+    # 8x8 they are a little softer than what was learned, and read all the same.
     for digit in range(10):
         pick = np.flatnonzero(test_target == digit)[0]
         pixels = np.rint(test_x[pick, 0] * 255).astype(np.uint8)
