@@ -19,17 +19,38 @@
 
 #define CPU_ALIGNMENT 64
 #define CPU_PLANS_MAX 8
+/* Of a primitive: its code and its books, as measured. */
+#define CPU_KERNEL_BYTES (UINT64_C(16) << 10)
 
 extern const struct hearth_host *cpu_host;
+extern const struct hearth_memory_calls cpu_memory_calls;
 extern const struct hearth_model_calls cpu_model_calls;
+
+/* ---- Memory (memory.c) ---- */
+
+/* The plugin's own, for free(); NULL when there is none. */
+void *cpu_calloc(size_t count, size_t size);
+void *cpu_realloc(void *ptr, size_t count, size_t size);
+/* For tests: this thread's <n>-th allocation from now fails, and all after it;
+ * 0: none. */
+void cpu_fail_at(int64_t n);
+/* Aligned host memory that counts as the device's; HEARTH_ENOMEM. */
+int cpu_alloc(hearth_dev_t *dev, uint64_t bytes, void **ptr,
+              struct hearth_error *err);
+void cpu_free(hearth_dev_t *dev, void *ptr, uint64_t bytes);
+/* Only the count, for what is elsewhere. */
+int cpu_charge(hearth_dev_t *dev, uint64_t bytes, struct hearth_error *err);
+void cpu_uncharge(hearth_dev_t *dev, uint64_t bytes);
+int cpu_no_memory(struct hearth_error *err);
 
 /* ---- Device ---- */
 
 struct hearth_dev {
+    uint64_t number; /* of the devices that were ever open */
     dnnl_engine_t engine;
-    dnnl_stream_t stream;
+    dnnl_stream_t stream, load_stream; /* two threads may use the device */
     int threads;
-    bool pinned;        /* <cores> was asked for */
+    bool pinned;        /* cores were asked for */
     uint64_t cores[16]; /* bit set, up to 1024 of them */
     int block;          /* channels of a block: 8 or 16 */
     uint64_t limit, overhead;
@@ -39,11 +60,10 @@ struct hearth_dev {
 
 /* Sets the calling thread's OpenMP team and cores; cheap when it is done. */
 void cpu_bind_thread(hearth_dev_t *dev);
-/* Aligned host memory that counts as the device's; HEARTH_ENOMEM. */
-int cpu_alloc(hearth_dev_t *dev, uint64_t bytes, void **ptr,
-              struct hearth_error *err);
-void cpu_free(hearth_dev_t *dev, void *ptr, uint64_t bytes);
-int cpu_no_memory(struct hearth_error *err);
+/* The same team for a while, on any thread and on its own cores: primitives are
+ * made for a number of threads. begin's result is for end. */
+int cpu_team_begin(const hearth_dev_t *dev);
+void cpu_team_end(int before);
 /* HEARTH_ENOMEM or HEARTH_EBUG, with oneDNN's reason. */
 int cpu_dnnl_failed(dnnl_status_t status, const char *what,
                     struct hearth_error *err);
@@ -96,11 +116,16 @@ int cpu_reorder_create(hearth_dev_t *dev, const int64_t dims[4],
                        struct hearth_error *err);
 void cpu_primitive_destroy(struct cpu_primitive *primitive);
 /* <data> in the order of the arguments. */
-int cpu_primitive_run(hearth_dev_t *dev, struct cpu_primitive *primitive,
+int cpu_primitive_run(dnnl_stream_t stream, struct cpu_primitive *primitive,
                       void *const *data, struct hearth_error *err);
+/* oneDNN keeps what it compiled, for whoever asks for the same again: for the
+ * plan after the load after the footprint. Forgets it: models that are loaded
+ * hold theirs. Any thread. */
+void cpu_kernels_forget(void);
 uint64_t cpu_layout_bytes(const cpu_layout_t *layout);
 void cpu_layout_free(cpu_layout_t *layout);
-/* Packs f32 weights [groups*M/g, C/g, k..] from <src> to <dst>. */
+/* Packs f32 weights [groups*M/g, C/g, k..] from <src> to <dst>, on the thread
+ * that loads. */
 int cpu_pack(hearth_dev_t *dev, const struct cpu_conv *conv,
              const cpu_layout_t *layout, const void *src, void *dst,
              struct hearth_error *err);
@@ -117,7 +142,8 @@ struct cpu_pack {
 struct cpu_packs {
     struct cpu_pack *items;
     uint32_t count, capacity;
-    uint64_t bytes; /* of all */
+    uint64_t bytes;   /* of all */
+    uint64_t staging; /* the largest that is packed */
 };
 /* What must be kept of the weights, at the nominal shapes of <spec>. */
 int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *graph,
@@ -126,6 +152,9 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *graph,
 void cpu_packs_destroy(struct cpu_packs *packs);
 const struct cpu_pack *cpu_packs_find(const struct cpu_packs *packs,
                                       uint32_t value, uint32_t node);
+/* oneDNN's kernels count in 32 bits: may they have this? */
+bool cpu_fits_ints(const struct hearth_window *window, int64_t in_count,
+                   int64_t out_count);
 /* Fills in a node's convolution at the shapes of <spec>; false: it is not one
  * for oneDNN. The layouts are a first choice. */
 bool cpu_conv_of_node(const hearth_dev_t *dev, const struct hearth_graph *graph,
@@ -178,7 +207,7 @@ struct cpu_step {
     struct cpu_ref refs[CPU_ARGS_MAX];
     uint32_t first_ref; /* of an evaluated node's inputs, in plan->refs */
     /* Numbers that a kernel needs; each says which. */
-    int64_t n[12];
+    int64_t n[16];
     float f[2];
 };
 
@@ -194,9 +223,11 @@ struct cpu_plan {
     const struct hearth_view **in;
     const struct hearth_value_info **infos;
     uint64_t arena_bytes;
-    uint64_t used; /* by the model's count of uses */
+    uint64_t own_bytes; /* of this struct and all that hangs on it */
+    uint64_t used;      /* by the model's count of uses */
 };
-/* <spec> is taken over, also on failure. */
+/* <spec> is taken over, also on failure. HEARTH_ETOOBIG: a tensor that no arena
+ * of the device holds. */
 int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *graph,
                     const struct cpu_packs *packs, struct hearth_spec *spec,
                     struct cpu_plan **plan, struct hearth_error *err);
@@ -204,11 +235,20 @@ void cpu_plan_destroy(struct cpu_plan *plan);
 
 /* ---- Kernels (kernels.c): f32, contiguous ---- */
 
-void cpu_activate(float *x, int64_t count, enum hearth_activation act,
-                  float alpha, float beta);
-/* y = act(a op b) of <count> elements; <b> is the same size, or one. */
-void cpu_binary(enum hearth_op op, const float *a, const float *b, bool one,
-                float *y, int64_t count);
+/* Four axes of a result, the last one innermost, and the operands' steps along
+ * them; the innermost step is 0 or 1. */
+struct cpu_broadcast {
+    const int64_t *size, *a, *b;
+};
+/* y = act(a op b); <y> may be an operand that is as large as it. */
+void cpu_binary(enum hearth_op op, const float *a, const float *b, float *y,
+                const struct cpu_broadcast *shape, enum hearth_activation act,
+                float alpha, float beta);
+/* y = x * factor + term, one of each a channel; <rows> of <pixels> times
+ * <block> channels; after <groups> rows the channels begin again. */
+void cpu_affine(const float *x, const float *factor, const float *term,
+                float *y, int64_t rows, int64_t pixels, int block,
+                int64_t groups);
 void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
                float alpha, float beta);
 /* Rows of <n>, <count> of them. */

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -27,15 +26,11 @@
 #include "cpu.h"
 
 #define CORES_MAX 1024
-#define PAGES_FROM_BYTES (UINT64_C(1) << 20)
 
 const struct hearth_host *cpu_host;
 
-int cpu_no_memory(struct hearth_error *err)
-{
-    return hearth_fail(err, HEARTH_ENOMEM,
-                       "cpu: no memory; evict something or try again");
-}
+/* Of the process, before a device's thread was bound to some of them. */
+static cpu_set_t allowed_cores;
 
 /* ---- Threads ---- */
 
@@ -46,20 +41,43 @@ static bool core_is_set(const uint64_t *cores, int i)
 
 void cpu_bind_thread(hearth_dev_t *dev)
 {
-    static __thread const hearth_dev_t *bound;
-    if (bound == dev)
+    static __thread uint64_t bound; /* a device's number, not its address */
+    static __thread bool narrowed;
+    if (bound == dev->number)
         return;
-    bound = dev;
-    if (dev->pinned) {
+    bound = dev->number;
+    if (dev->pinned || narrowed) {
         cpu_set_t set;
         CPU_ZERO(&set);
         for (int i = 0; i < CORES_MAX; i++)
             if (core_is_set(dev->cores, i))
                 CPU_SET(i, &set);
         (void)sched_setaffinity(0, sizeof set, &set); /* checked at open */
+        narrowed = dev->pinned;
     }
 #ifdef _OPENMP
     omp_set_num_threads(dev->threads);
+#endif
+}
+
+int cpu_team_begin(const hearth_dev_t *dev)
+{
+#ifdef _OPENMP
+    int before = omp_get_max_threads();
+    omp_set_num_threads(dev->threads);
+    return before;
+#else
+    (void)dev;
+    return 1;
+#endif
+}
+
+void cpu_team_end(int before)
+{
+#ifdef _OPENMP
+    omp_set_num_threads(before);
+#else
+    (void)before;
 #endif
 }
 
@@ -136,21 +154,17 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
     return HEARTH_OK;
 }
 
-/* The cores that this process may use, and of them those that were asked. */
+/* Of the cores that this process may use those that were asked for; all when
+ * none was. */
 static int choose_cores(hearth_dev_t *dev, struct hearth_error *err)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return hearth_fail(err, HEARTH_EDEVICE,
-                           "cpu: the allowed cores cannot be read: %s",
-                           strerror(errno));
     for (int i = 0; i < CORES_MAX; i++) {
-        if (!dev->pinned && CPU_ISSET(i, &set))
-            dev->threads++;
-        if (!dev->pinned || !core_is_set(dev->cores, i))
+        bool allowed = CPU_ISSET(i, &allowed_cores);
+        if (!dev->pinned && allowed)
+            dev->cores[i / 64] |= UINT64_C(1) << (i % 64);
+        if (!core_is_set(dev->cores, i))
             continue;
-        if (!CPU_ISSET(i, &set))
+        if (!allowed)
             return hearth_fail(err, HEARTH_ECONFIG,
                                "cpu: core %d is not there, or not allowed to "
                                "this process; choose others",
@@ -167,8 +181,14 @@ static int choose_cores(hearth_dev_t *dev, struct hearth_error *err)
 
 static int plugin_init(const struct hearth_host *host, struct hearth_error *err)
 {
-    (void)err;
+    CPU_ZERO(&allowed_cores);
+    if (sched_getaffinity(0, sizeof allowed_cores, &allowed_cores) != 0)
+        return hearth_fail(err, HEARTH_EDEVICE,
+                           "cpu: the allowed cores cannot be read: %s; have "
+                           "at most %d",
+                           strerror(errno), CORES_MAX);
     cpu_host = host;
+    cpu_kernels_forget();
     return HEARTH_OK;
 }
 
@@ -242,6 +262,8 @@ static void plugin_close(hearth_dev_t *dev)
 {
     if (dev->stream != NULL)
         dnnl_stream_destroy(dev->stream);
+    if (dev->load_stream != NULL)
+        dnnl_stream_destroy(dev->load_stream);
     if (dev->engine != NULL)
         dnnl_engine_destroy(dev->engine);
     free(dev);
@@ -250,9 +272,11 @@ static void plugin_close(hearth_dev_t *dev)
 static int plugin_open(const struct hearth_open_config *config,
                        hearth_dev_t **out, struct hearth_error *err)
 {
-    hearth_dev_t *dev = calloc(1, sizeof *dev);
+    static uint64_t numbers;
+    hearth_dev_t *dev = cpu_calloc(1, sizeof *dev);
     if (dev == NULL)
         return cpu_no_memory(err);
+    dev->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
     int rc = parse_spec(dev, config->spec, err);
     if (rc == HEARTH_OK)
         rc = choose_cores(dev, err);
@@ -261,6 +285,9 @@ static int plugin_open(const struct hearth_open_config *config,
         dnnl_status_t status = dnnl_engine_create(&dev->engine, dnnl_cpu, 0);
         if (status == dnnl_success)
             status = dnnl_stream_create(&dev->stream, dev->engine,
+                                        dnnl_stream_default_flags);
+        if (status == dnnl_success)
+            status = dnnl_stream_create(&dev->load_stream, dev->engine,
                                         dnnl_stream_default_flags);
         if (status != dnnl_success)
             rc = cpu_dnnl_failed(status, "its start", err);
@@ -324,89 +351,6 @@ static const struct hearth_device_calls device_calls = {
     .health = device_health,
 };
 
-/* ---- memory ---- */
-
-/* Large blocks are pages of their own, huge ones where the system has them:
- * they go back to it at once when they are freed. */
-static void *host_pages(uint64_t bytes)
-{
-    if (bytes < PAGES_FROM_BYTES) {
-        uint64_t whole = (bytes + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT;
-        return aligned_alloc(CPU_ALIGNMENT, whole * CPU_ALIGNMENT);
-    }
-    void *ptr = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ptr == MAP_FAILED)
-        return NULL;
-    (void)madvise(ptr, bytes, MADV_HUGEPAGE);
-    return ptr;
-}
-
-static void host_pages_free(void *ptr, uint64_t bytes)
-{
-    if (bytes < PAGES_FROM_BYTES)
-        free(ptr);
-    else if (ptr != NULL)
-        munmap(ptr, bytes);
-}
-
-int cpu_alloc(hearth_dev_t *dev, uint64_t bytes, void **ptr,
-              struct hearth_error *err)
-{
-    uint64_t used = __atomic_load_n(&dev->used, __ATOMIC_ACQUIRE), sum;
-    *ptr = NULL;
-    do {
-        if (__builtin_add_overflow(used, bytes, &sum) || sum > dev->limit)
-            return hearth_fail(err, HEARTH_ENOMEM,
-                               "cpu: %" PRIu64 " bytes are wanted, %" PRIu64
-                               " of %" PRIu64 " are free; evict something",
-                               bytes, used < dev->limit ? dev->limit - used : 0,
-                               dev->limit);
-    } while (!__atomic_compare_exchange_n(&dev->used, &used, sum, true,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    *ptr = host_pages(bytes > 0 ? bytes : 1);
-    if (*ptr != NULL)
-        return HEARTH_OK;
-    __atomic_sub_fetch(&dev->used, bytes, __ATOMIC_ACQ_REL);
-    return cpu_no_memory(err);
-}
-
-void cpu_free(hearth_dev_t *dev, void *ptr, uint64_t bytes)
-{
-    if (ptr == NULL)
-        return;
-    host_pages_free(ptr, bytes > 0 ? bytes : 1);
-    __atomic_sub_fetch(&dev->used, bytes, __ATOMIC_ACQ_REL);
-}
-
-static int host_alloc(hearth_dev_t *dev, uint64_t bytes, void **ptr,
-                      struct hearth_error *err)
-{
-    (void)dev;
-    *ptr = host_pages(bytes > 0 ? bytes : 1);
-    return *ptr != NULL ? HEARTH_OK : cpu_no_memory(err);
-}
-
-static void host_free(hearth_dev_t *dev, void *ptr, uint64_t bytes)
-{
-    (void)dev;
-    host_pages_free(ptr, bytes > 0 ? bytes : 1);
-}
-
-static uint64_t used_bytes(hearth_dev_t *dev)
-{
-    return __atomic_load_n(&dev->used, __ATOMIC_ACQUIRE);
-}
-
-static const struct hearth_memory_calls memory_calls = {
-    .struct_bytes = sizeof memory_calls,
-    .alloc = cpu_alloc,
-    .free = cpu_free,
-    .host_alloc = host_alloc,
-    .host_free = host_free,
-    .used_bytes = used_bytes,
-};
-
 /* ---- queue: everything is over when it returns ---- */
 
 struct hearth_queue {
@@ -420,7 +364,7 @@ static int queue_create(hearth_dev_t *dev, enum hearth_queue_kind kind,
                         hearth_queue_t **queue, struct hearth_error *err)
 {
     (void)kind;
-    *queue = calloc(1, sizeof **queue);
+    *queue = cpu_calloc(1, sizeof **queue);
     if (*queue == NULL)
         return cpu_no_memory(err);
     (*queue)->dev = dev;
@@ -456,7 +400,7 @@ static int event_create(hearth_dev_t *dev, hearth_event_t **event,
                         struct hearth_error *err)
 {
     (void)dev;
-    *event = calloc(1, sizeof **event);
+    *event = cpu_calloc(1, sizeof **event);
     return *event != NULL ? HEARTH_OK : cpu_no_memory(err);
 }
 
@@ -528,7 +472,7 @@ hearth_plugin_v1(void)
         .name = "cpu",
         .plugin = &plugin_calls,
         .device = &device_calls,
-        .memory = &memory_calls,
+        .memory = &cpu_memory_calls,
         .queue = &queue_calls,
         .model = &cpu_model_calls,
     };

@@ -11,6 +11,9 @@
 
 #define V3 (DNNL_VERSION_MAJOR >= 3)
 
+/* More than a model has of different ones; 10 to 100 KiB each. */
+#define CPU_KERNELS_KEPT 256
+
 struct cpu_layout {
     dnnl_memory_desc_t md;
 };
@@ -63,7 +66,7 @@ static void layout_fini(struct cpu_layout *l)
 
 static cpu_layout_t *layout_copy(md_in md)
 {
-    cpu_layout_t *l = calloc(1, sizeof *l);
+    cpu_layout_t *l = cpu_calloc(1, sizeof *l);
     if (l == NULL)
         return NULL;
 #if V3
@@ -169,7 +172,7 @@ void cpu_primitive_destroy(struct cpu_primitive *p)
     p->primitive = NULL;
 }
 
-int cpu_primitive_run(hearth_dev_t *dev, struct cpu_primitive *p,
+int cpu_primitive_run(dnnl_stream_t stream, struct cpu_primitive *p,
                       void *const *data, struct hearth_error *err)
 {
     for (int i = 0; i < p->count; i++) {
@@ -182,9 +185,15 @@ int cpu_primitive_run(hearth_dev_t *dev, struct cpu_primitive *p,
         p->data[i] = data[i];
     }
     dnnl_status_t status =
-        dnnl_primitive_execute(p->primitive, dev->stream, p->count, p->args);
+        dnnl_primitive_execute(p->primitive, stream, p->count, p->args);
     return status == dnnl_success ? HEARTH_OK
                                   : cpu_dnnl_failed(status, "a run", err);
+}
+
+void cpu_kernels_forget(void)
+{
+    (void)dnnl_set_primitive_cache_capacity(0);
+    (void)dnnl_set_primitive_cache_capacity(CPU_KERNELS_KEPT);
 }
 
 static dnnl_primitive_attr_t user_scratchpad(void)
@@ -434,15 +443,12 @@ int cpu_pack(hearth_dev_t *dev, const struct cpu_conv *conv,
     layout_fini(&plain);
     if (rc != HEARTH_OK)
         return rc;
-    void *scratch =
-        p.scratch_bytes > 0
-            ? aligned_alloc(CPU_ALIGNMENT, (p.scratch_bytes + 63) & ~63ull)
-            : NULL;
-    void *data[] = {(void *)(uintptr_t)src, dst, scratch};
-    rc = p.scratch_bytes > 0 && scratch == NULL
-             ? cpu_no_memory(err)
-             : cpu_primitive_run(dev, &p, data, err);
-    free(scratch);
+    void *data[] = {(void *)(uintptr_t)src, dst, NULL};
+    if (p.scratch_bytes > 0)
+        rc = cpu_alloc(dev, p.scratch_bytes, &data[2], err);
+    if (rc == HEARTH_OK)
+        rc = cpu_primitive_run(dev->load_stream, &p, data, err);
+    cpu_free(dev, data[2], p.scratch_bytes);
     cpu_primitive_destroy(&p);
     return rc;
 }

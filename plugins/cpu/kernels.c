@@ -87,13 +87,6 @@ static void activate(const float *x, float *y, int64_t n,
     }
 }
 
-void cpu_activate(float *x, int64_t count, enum hearth_activation act,
-                  float alpha, float beta)
-{
-    if (act != HEARTH_ACT_NONE)
-        IN_PIECES(count, activate(x + i, x + i, n, act, alpha, beta));
-}
-
 static enum hearth_activation activation_of(enum hearth_op op)
 {
     switch (op) {
@@ -119,45 +112,112 @@ void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
 
 /* ---- Two operands ---- */
 
-#define BINARY(name, expr)                                                     \
+/* <rows> rows of <n> numbers; <a> and <b> go on by <a_row> and <b_row> a row,
+ * and in it by one, or stand still. */
+#define LOOP(name, expr)                                                       \
     CLONES static void name(const float *a, const float *b, float *y,          \
-                            int64_t n)                                         \
+                            int64_t rows, int64_t n, int64_t a_row,            \
+                            int64_t b_row)                                     \
     {                                                                          \
-        for (int64_t i = 0; i < n; i++)                                        \
-            y[i] = expr(b[i]);                                                 \
-    }                                                                          \
-    CLONES static void name##_one(const float *a, float b, float *y,           \
-                                  int64_t n)                                   \
-    {                                                                          \
-        for (int64_t i = 0; i < n; i++)                                        \
-            y[i] = expr(b);                                                    \
+        for (int64_t r = 0; r < rows; r++, a += a_row, b += b_row, y += n)     \
+            for (int64_t i = 0; i < n; i++)                                    \
+                y[i] = expr;                                                   \
     }
-#define ADD(b) a[i] + (b)
-#define SUB(b) a[i] - (b)
-#define MUL(b) a[i] * (b)
-#define DIV(b) a[i] / (b)
-BINARY(add, ADD)
-BINARY(sub, SUB)
-BINARY(mul, MUL)
-BINARY(divide, DIV)
+#define LOOPS(name, sign)                                                      \
+    LOOP(name##_both, a[i] sign b[i])                                          \
+    LOOP(name##_one_b, a[i] sign *b)                                           \
+    LOOP(name##_one_a, *a sign b[i])
+LOOPS(add, +)
+LOOPS(subtract, -)
+LOOPS(multiply, *)
+LOOPS(divide, /)
 
-void cpu_binary(enum hearth_op op, const float *a, const float *b, bool one,
-                float *y, int64_t count)
+typedef void (*loop_fn)(const float *a, const float *b, float *y, int64_t rows,
+                        int64_t n, int64_t a_row, int64_t b_row);
+
+static loop_fn loop_of(enum hearth_op op, int64_t a_step, int64_t b_step)
 {
-    void (*both)(const float *, const float *, float *, int64_t) =
-        op == HEARTH_OP_ADD   ? add
-        : op == HEARTH_OP_SUB ? sub
-        : op == HEARTH_OP_MUL ? mul
-                              : divide;
-    void (*with_one)(const float *, float, float *, int64_t) =
-        op == HEARTH_OP_ADD   ? add_one
-        : op == HEARTH_OP_SUB ? sub_one
-        : op == HEARTH_OP_MUL ? mul_one
-                              : divide_one;
-    if (one)
-        IN_PIECES(count, with_one(a + i, *b, y + i, n));
-    else
-        IN_PIECES(count, both(a + i, b + i, y + i, n));
+    static const loop_fn loops[4][3] = {
+        {add_both, add_one_b, add_one_a},
+        {subtract_both, subtract_one_b, subtract_one_a},
+        {multiply_both, multiply_one_b, multiply_one_a},
+        {divide_both, divide_one_b, divide_one_a}};
+    int row = op == HEARTH_OP_ADD   ? 0
+              : op == HEARTH_OP_SUB ? 1
+              : op == HEARTH_OP_MUL ? 2
+                                    : 3;
+    return loops[row][b_step == 0 ? 1 : a_step == 0 ? 2 : 0];
+}
+
+/* Rows [r, end) of the third axis, all of them counted. */
+static void binary_rows(loop_fn loop, const float *a, const float *b, float *y,
+                        const struct cpu_broadcast *s, int64_t r, int64_t end)
+{
+    while (r < end) {
+        int64_t outer = r / s->size[2], i = r % s->size[2];
+        int64_t i0 = outer / s->size[1], i1 = outer % s->size[1];
+        int64_t count = s->size[2] - i < end - r ? s->size[2] - i : end - r;
+        loop(a + i0 * s->a[0] + i1 * s->a[1] + i * s->a[2],
+             b + i0 * s->b[0] + i1 * s->b[1] + i * s->b[2], y + r * s->size[3],
+             count, s->size[3], s->a[2], s->b[2]);
+        r += count;
+    }
+}
+
+void cpu_binary(enum hearth_op op, const float *a, const float *b, float *y,
+                const struct cpu_broadcast *s, enum hearth_activation act,
+                float alpha, float beta)
+{
+    int64_t length = s->size[3], rows = s->size[0] * s->size[1] * s->size[2];
+    int64_t batch = length < PIECE ? PIECE / length : 1;
+    loop_fn loop = loop_of(op, s->a[3], s->b[3]);
+    if (rows == 1) { /* one long row */
+        IN_PIECES(length, {
+            loop(a + i * s->a[3], b + i * s->b[3], y + i, 1, n, 0, 0);
+            activate(y + i, y + i, n, act, alpha, beta);
+        });
+        return;
+    }
+#pragma omp parallel for if (rows > batch) schedule(static)
+    for (int64_t r = 0; r < rows; r += batch) {
+        int64_t end = rows - r < batch ? rows : r + batch;
+        float *from = y + r * length;
+        binary_rows(loop, a, b, y, s, r, end);
+        activate(from, from, (end - r) * length, act, alpha, beta);
+    }
+}
+
+/* ---- A factor and a term a channel ---- */
+
+CLONES static void affine_row(const float *x, float *y, float factor,
+                              float term, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] * factor + term;
+}
+
+CLONES static void affine_block(const float *x, float *y, const float *factor,
+                                const float *term, int64_t pixels, int block)
+{
+    for (int64_t p = 0; p < pixels; p++)
+        for (int c = 0; c < block; c++)
+            y[p * block + c] = x[p * block + c] * factor[c] + term[c];
+}
+
+void cpu_affine(const float *x, const float *factor, const float *term,
+                float *y, int64_t rows, int64_t pixels, int block,
+                int64_t groups)
+{
+    int64_t n = pixels * block;
+#pragma omp parallel for if (rows * n > PIECE) schedule(static)
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t c = r % groups * block;
+        if (block == 1)
+            affine_row(x + r * n, y + r * n, factor[c], term[c], n);
+        else
+            affine_block(x + r * n, y + r * n, factor + c, term + c, pixels,
+                         block);
+    }
 }
 
 /* ---- Rows ---- */

@@ -21,7 +21,7 @@ static void *grow(void *items, uint32_t count, uint32_t *capacity, size_t size)
     if (count < *capacity)
         return items;
     uint32_t more = *capacity == 0 ? 64 : *capacity * 2;
-    void *larger = realloc(items, more * size);
+    void *larger = cpu_realloc(items, more, size);
     if (larger != NULL)
         *capacity = more;
     return larger;
@@ -38,7 +38,7 @@ struct cpu_ref cpu__buffer(struct lowering *l, uint64_t bytes)
     l->buffers = buffers;
     if (capacity != l->buffer_capacity) {
         uint32_t *last =
-            realloc(l->buffer_last_node, l->buffer_capacity * sizeof *last);
+            cpu_realloc(l->buffer_last_node, l->buffer_capacity, sizeof *last);
         if (last == NULL) {
             l->buffer_capacity = capacity;
             return none;
@@ -96,7 +96,7 @@ static int run_primitive(const struct cpu_run *run, struct cpu_step *step,
     void *data[CPU_ARGS_MAX];
     for (int i = 0; i < step->primitive.count; i++)
         data[i] = cpu_at(run, &step->refs[i]);
-    return cpu_primitive_run(run->dev, &step->primitive, data, err);
+    return cpu_primitive_run(run->dev->stream, &step->primitive, data, err);
 }
 
 int cpu__primitive_step(struct lowering *l, struct cpu_primitive *primitive,
@@ -125,6 +125,13 @@ static bool is_blockable(const struct lowering *l, uint32_t v)
 {
     const struct hearth_value_info *info = &l->plan->spec.values[v];
     return info->shape.rank == 4 && info->dtype == HEARTH_F32;
+}
+
+static int too_big(struct hearth_error *err)
+{
+    return hearth_fail(err, HEARTH_ETOOBIG,
+                       "cpu: activations of these shapes are larger than the "
+                       "device; send smaller inputs");
 }
 
 int cpu__bytes(const struct lowering *l, uint32_t v, bool blocked,
@@ -166,6 +173,8 @@ int cpu__output(struct lowering *l, uint32_t v, bool blocked,
     int rc = cpu__bytes(l, v, blocked, &bytes, err);
     if (rc != HEARTH_OK)
         return rc;
+    if (bytes > l->dev->limit)
+        return too_big(err);
     *ref = cpu__buffer(l, bytes);
     if (ref->place == CPU_NOWHERE)
         return cpu_no_memory(err);
@@ -294,10 +303,8 @@ static int place_buffers(struct lowering *l, struct hearth_error *err)
     struct cpu_plan *p = l->plan;
     p->arena_bytes =
         hearth_arena_plan(l->buffers, l->buffer_count, CPU_ALIGNMENT);
-    if (p->arena_bytes == UINT64_MAX)
-        return hearth_fail(err, HEARTH_ENOSPACE,
-                           "cpu: activations of these shapes fit nowhere; send "
-                           "smaller inputs");
+    if (p->arena_bytes > l->dev->limit)
+        return too_big(err);
     for (uint32_t i = 0; i < p->step_count; i++)
         for (int k = 0; k < CPU_ARGS_MAX; k++)
             settle(l, &p->steps[i].refs[k]);
@@ -308,6 +315,20 @@ static int place_buffers(struct lowering *l, struct hearth_error *err)
     return HEARTH_OK;
 }
 
+/* What a plan holds in memory of the host, oneDNN's part by rule of thumb. */
+static void count_own_bytes(struct cpu_plan *p, const struct hearth_graph *g)
+{
+    uint64_t sum = sizeof *p + p->step_capacity * sizeof *p->steps +
+                   p->ref_capacity * sizeof *p->refs;
+    sum += g->output_count * sizeof *p->outputs +
+           g->input_count * sizeof *p->shapes;
+    sum += p->spec.value_count * sizeof *p->spec.values + g->node_count;
+    for (uint32_t i = 0; i < p->step_count; i++)
+        if (p->steps[i].primitive.primitive != NULL)
+            sum += CPU_KERNEL_BYTES;
+    p->own_bytes = sum;
+}
+
 /* Room for the views of the node with most inputs. */
 static bool make_scratch(struct cpu_plan *p, const struct hearth_graph *g)
 {
@@ -316,10 +337,10 @@ static bool make_scratch(struct cpu_plan *p, const struct hearth_graph *g)
         uint32_t count = hearth_graph_node(g, n)->input_count;
         most = count > most ? count : most;
     }
-    p->views = calloc(most, sizeof *p->views);
-    p->in = calloc(most, sizeof *p->in);
-    p->infos = calloc(most, sizeof *p->infos);
-    p->outputs = calloc((size_t)g->output_count + 1, sizeof *p->outputs);
+    p->views = cpu_calloc(most, sizeof *p->views);
+    p->in = cpu_calloc(most, sizeof *p->in);
+    p->infos = cpu_calloc(most, sizeof *p->infos);
+    p->outputs = cpu_calloc((size_t)g->output_count + 1, sizeof *p->outputs);
     return p->views != NULL && p->in != NULL && p->infos != NULL &&
            p->outputs != NULL;
 }
@@ -331,14 +352,14 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
     struct lowering l = {.dev = dev, .g = g, .packs = packs};
     int rc = HEARTH_OK;
     *out = NULL;
-    l.plan = calloc(1, sizeof *l.plan);
+    l.plan = cpu_calloc(1, sizeof *l.plan);
     if (l.plan == NULL) {
         hearth_spec_destroy(spec);
         return cpu_no_memory(err);
     }
     l.plan->spec = *spec;
-    l.values = calloc((size_t)g->value_count + 1, sizeof *l.values);
-    l.last_node = calloc((size_t)g->value_count + 1, sizeof *l.last_node);
+    l.values = cpu_calloc((size_t)g->value_count + 1, sizeof *l.values);
+    l.last_node = cpu_calloc((size_t)g->value_count + 1, sizeof *l.last_node);
     if (l.values == NULL || l.last_node == NULL || !make_scratch(l.plan, g))
         rc = cpu_no_memory(err);
     if (rc == HEARTH_OK) {
@@ -357,6 +378,7 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
         cpu_plan_destroy(l.plan);
         return rc;
     }
+    count_own_bytes(l.plan, g);
     *out = l.plan;
     return HEARTH_OK;
 }

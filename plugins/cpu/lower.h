@@ -38,6 +38,11 @@ void cpu__map(struct lowering *l, uint32_t v, bool blocked, struct cpu_ref ref);
 int cpu__need(struct lowering *l, uint32_t v, bool blocked, struct cpu_ref *ref,
               struct hearth_error *err);
 bool cpu__is_blocked(const struct lowering *l, uint32_t v);
+static inline bool cpu__same_place(const struct cpu_ref *a,
+                                   const struct cpu_ref *b)
+{
+    return a->place == b->place && a->at == b->at && a->fixed == b->fixed;
+}
 /* Does nobody read it after this node? Then it may be written over. */
 bool cpu__is_last_use(const struct lowering *l, const struct cpu_ref *ref);
 /* Adds a step; <more> are references beyond its own. */

@@ -5,6 +5,9 @@
  * Packing depends on shapes that a load does not know yet, so it is done for
  * nominal ones: the first axis of an input 1, other unknown sizes as small as
  * the graph accepts. A plan for other shapes takes the layouts as they are.
+ *
+ * load and unload may run beside plan and execute of other models: nothing here
+ * is shared between models but the device's counter.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,6 +21,7 @@ struct hearth_dev_model {
     struct cpu_packs packs;
     char *weights;
     struct cpu_plan *plans[CPU_PLANS_MAX];
+    uint64_t plan_bytes; /* of them all */
     uint64_t uses;
 };
 
@@ -46,7 +50,7 @@ static int nominal_spec(const struct hearth_graph *g,
     int rc = HEARTH_ESHAPE;
     if (shapes != NULL)
         return hearth_spec_create(spec, g, weights, shapes, err);
-    own = calloc((size_t)g->input_count + 1, sizeof *own);
+    own = cpu_calloc((size_t)g->input_count + 1, sizeof *own);
     if (own == NULL)
         return cpu_no_memory(err);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -64,10 +68,10 @@ static int nominal_spec(const struct hearth_graph *g,
 
 /* ---- footprint ---- */
 
-static int footprint(hearth_dev_t *dev, const struct hearth_graph *graph,
-                     const struct hearth_weights *weights,
-                     const struct hearth_shape *shapes,
-                     struct hearth_footprint *out, struct hearth_error *err)
+static int measure(hearth_dev_t *dev, const struct hearth_graph *graph,
+                   const struct hearth_weights *weights,
+                   const struct hearth_shape *shapes,
+                   struct hearth_footprint *out, struct hearth_error *err)
 {
     struct hearth_spec spec;
     struct cpu_packs packs;
@@ -88,11 +92,30 @@ static int footprint(hearth_dev_t *dev, const struct hearth_graph *graph,
         rc = cpu_plan_create(dev, graph, &packs, &spec, &plan, err);
     if (rc == HEARTH_OK) {
         out->model_bytes = packs.bytes;
-        out->load_bytes = 0;
+        /* What a change of layout needs beside its two ends is less than one of
+         * them. */
+        out->load_bytes = 2 * packs.staging;
         out->arena_bytes = plan->arena_bytes;
         cpu_plan_destroy(plan);
     }
     cpu_packs_destroy(&packs);
+    return rc;
+}
+
+static int footprint(hearth_dev_t *dev, const struct hearth_graph *graph,
+                     const struct hearth_weights *weights,
+                     const struct hearth_shape *shapes,
+                     struct hearth_footprint *out, struct hearth_error *err)
+{
+    int before = cpu_team_begin(dev);
+    int rc = measure(dev, graph, weights, shapes, out, err);
+    cpu_team_end(before);
+    /* At its smallest, that is of the model. */
+    if (rc == HEARTH_ETOOBIG && shapes == NULL) {
+        rc = HEARTH_ENOSPACE;
+        if (err != NULL)
+            err->status = rc;
+    }
     return rc;
 }
 
@@ -103,14 +126,13 @@ static int pack_unaligned(hearth_dev_t *dev, const struct cpu_pack *pack,
                           const void *src, uint64_t bytes, void *dst,
                           struct hearth_error *err)
 {
-    void *copy =
-        aligned_alloc(CPU_ALIGNMENT,
-                      (bytes + CPU_ALIGNMENT) & ~(uint64_t)(CPU_ALIGNMENT - 1));
-    if (copy == NULL)
-        return cpu_no_memory(err);
+    void *copy;
+    int rc = cpu_alloc(dev, bytes, &copy, err);
+    if (rc != HEARTH_OK)
+        return rc;
     memcpy(copy, src, bytes);
-    int rc = cpu_pack(dev, &pack->conv, pack->layout, copy, dst, err);
-    free(copy);
+    rc = cpu_pack(dev, &pack->conv, pack->layout, copy, dst, err);
+    cpu_free(dev, copy, bytes);
     return rc;
 }
 
@@ -151,13 +173,24 @@ static int load_weights(hearth_dev_model_t *m, const struct hearth_load *load,
     return rc;
 }
 
+static void drop_plan(hearth_dev_model_t *m, int i)
+{
+    if (m->plans[i] == NULL)
+        return;
+    m->plan_bytes -= m->plans[i]->own_bytes;
+    cpu_uncharge(m->dev, m->plans[i]->own_bytes);
+    cpu_plan_destroy(m->plans[i]);
+    m->plans[i] = NULL;
+}
+
 static void unload(hearth_dev_model_t *m)
 {
     for (int i = 0; i < CPU_PLANS_MAX; i++)
-        cpu_plan_destroy(m->plans[i]);
+        drop_plan(m, i);
     cpu_free(m->dev, m->weights, m->packs.bytes);
     cpu_packs_destroy(&m->packs);
     free(m);
+    cpu_kernels_forget();
 }
 
 static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
@@ -168,7 +201,7 @@ static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
     struct hearth_spec spec;
     void *weights = NULL;
     cpu_bind_thread(dev);
-    hearth_dev_model_t *m = calloc(1, sizeof *m);
+    hearth_dev_model_t *m = cpu_calloc(1, sizeof *m);
     if (m == NULL)
         return cpu_no_memory(err);
     m->dev = dev;
@@ -237,7 +270,6 @@ static int new_plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
 {
     const struct hearth_weights loaded = {
         .struct_bytes = sizeof loaded, .ctx = m, .read = read_loaded};
-    size_t bytes = ((size_t)m->graph->input_count + 1) * sizeof *shapes;
     struct hearth_spec spec;
     struct cpu_plan *plan;
     int rc = hearth_spec_create(&spec, m->graph, &loaded, shapes, err);
@@ -245,11 +277,15 @@ static int new_plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
         rc = cpu_plan_create(m->dev, m->graph, &m->packs, &spec, &plan, err);
     if (rc != HEARTH_OK)
         return rc;
-    plan->shapes = malloc(bytes);
-    if (plan->shapes == NULL) {
+    plan->shapes =
+        cpu_calloc((size_t)m->graph->input_count + 1, sizeof *plan->shapes);
+    rc = plan->shapes != NULL ? cpu_charge(m->dev, plan->own_bytes, err)
+                              : cpu_no_memory(err);
+    if (rc != HEARTH_OK) {
         cpu_plan_destroy(plan);
-        return cpu_no_memory(err);
+        return rc;
     }
+    m->plan_bytes += plan->own_bytes;
     memcpy(plan->shapes, shapes, m->graph->input_count * sizeof *shapes);
     *out = plan;
     return HEARTH_OK;
@@ -269,12 +305,12 @@ static int plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
             if (m->plans[i] == NULL ||
                 m->plans[i]->used < m->plans[oldest]->used)
                 oldest = i;
-        cpu_plan_destroy(m->plans[oldest]);
+        drop_plan(m, oldest);
         m->plans[oldest] = p;
         p->used = ++m->uses;
     }
     out->arena_bytes = p->arena_bytes;
-    out->model_bytes = m->packs.bytes;
+    out->model_bytes = m->packs.bytes + m->plan_bytes;
     return HEARTH_OK;
 }
 

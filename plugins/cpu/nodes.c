@@ -4,73 +4,9 @@
  * operator's row, on plain rows: right for every type and shape, and the long
  * tail's time.
  */
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "lower.h"
-
-static const struct hearth_graph_node *this_node(const struct lowering *l)
-{
-    return hearth_graph_node(l->g, l->node);
-}
-
-static uint32_t input(const struct lowering *l, uint32_t k)
-{
-    return hearth_graph_input(l->g, this_node(l), k);
-}
-
-static uint32_t output(const struct lowering *l, uint32_t k)
-{
-    return hearth_graph_output(l->g, this_node(l), k);
-}
-
-static const struct hearth_value_info *info(const struct lowering *l,
-                                            uint32_t v)
-{
-    return v == HEARTH_NO_VALUE ? NULL : &l->plan->spec.values[v];
-}
-
-static bool is_f32(const struct lowering *l, uint32_t v)
-{
-    return v == HEARTH_NO_VALUE || info(l, v)->dtype == HEARTH_F32;
-}
-
-static int64_t count_of(const struct lowering *l, uint32_t v)
-{
-    int64_t count;
-    return v != HEARTH_NO_VALUE &&
-                   hearth_shape_count(&info(l, v)->shape, &count)
-               ? count
-               : -1;
-}
-
-/* Elements of the buffer, channels filled up to whole blocks. */
-static int64_t buffer_count(const struct lowering *l, uint32_t v, bool blocked)
-{
-    const struct hearth_shape *s = &info(l, v)->shape;
-    int64_t block = l->dev->block;
-    if (!blocked)
-        return count_of(l, v);
-    return s->dims[0] * ((s->dims[1] + block - 1) / block * block) *
-           s->dims[2] * s->dims[3];
-}
-
-/* No block is filled up with zeros that an operator must keep zero. */
-static bool blocks_are_full(const struct lowering *l, uint32_t v)
-{
-    return info(l, v)->shape.rank == 4 &&
-           info(l, v)->shape.dims[1] % l->dev->block == 0;
-}
-
-static void put_act(const struct lowering *l, struct cpu_step *step, int at)
-{
-    const struct hearth_graph_node *node = this_node(l);
-    step->n[at] =
-        hearth_attr_int(l->g, node, HEARTH_ATTR_ACTIVATION, HEARTH_ACT_NONE);
-    step->f[0] = (float)hearth_attr_float(l->g, node, HEARTH_ATTR_ALPHA, 0);
-    step->f[1] = (float)hearth_attr_float(l->g, node, HEARTH_ATTR_BETA, 0);
-}
+#include "nodes.h"
 
 /* ---- The reference ---- */
 
@@ -126,14 +62,14 @@ static int run_eval(const struct cpu_run *run, struct cpu_step *step,
     return hearth_op_row(node->op)->eval(&call, p->in, out, err);
 }
 
-static int lower_eval(struct lowering *l, struct hearth_error *err)
+int cpu__lower_eval(struct lowering *l, struct hearth_error *err)
 {
     const struct hearth_graph_node *node = this_node(l);
     struct cpu_step step = {.run = run_eval};
     struct cpu_ref few[16], *refs = few;
     int rc = HEARTH_OK;
     if (node->input_count > 16 &&
-        (refs = calloc(node->input_count, sizeof *refs)) == NULL)
+        (refs = cpu_calloc(node->input_count, sizeof *refs)) == NULL)
         return cpu_no_memory(err);
     for (uint32_t k = 0; rc == HEARTH_OK && k < node->input_count; k++) {
         refs[k] = (struct cpu_ref){.place = CPU_NOWHERE};
@@ -163,8 +99,8 @@ static int run_copy(const struct cpu_run *run, struct cpu_step *step,
 
 /* Where a convolution adds to: over the residual itself when nobody reads that
  * later, else over a copy. */
-static int residual(struct lowering *l, bool blocked, struct cpu_ref *dst,
-                    struct hearth_error *err)
+static int residual(struct lowering *l, bool blocked, const struct cpu_ref *src,
+                    struct cpu_ref *dst, struct hearth_error *err)
 {
     uint32_t z = input(l, 3), y = output(l, 0);
     struct cpu_step copy = {.run = run_copy};
@@ -172,7 +108,8 @@ static int residual(struct lowering *l, bool blocked, struct cpu_ref *dst,
     int rc = cpu__need(l, z, blocked, &from, err);
     if (rc != HEARTH_OK)
         return rc;
-    if (cpu__is_last_use(l, &from) && z != input(l, 0)) {
+    /* A view of the residual may be what is convolved. */
+    if (cpu__is_last_use(l, &from) && !cpu__same_place(&from, src)) {
         *dst = from;
         cpu__map(l, y, blocked, from);
         return HEARTH_OK;
@@ -196,10 +133,10 @@ static int lower_conv(struct lowering *l, struct hearth_error *err)
     if (pack == NULL ||
         !cpu_conv_of_node(l->dev, l->g, &l->plan->spec, l->node, &conv)) {
         if (pack == NULL)
-            return lower_eval(l, err);
+            return cpu__lower_eval(l, err);
         return hearth_fail(err, HEARTH_ESHAPE,
-                           "cpu: nothing is left to convolve at this size; "
-                           "send larger inputs");
+                           "cpu: nothing is left to convolve at this size, or "
+                           "too much at once; send other inputs");
     }
     if (conv.sum && !hearth_shape_equal(&info(l, input(l, 3))->shape,
                                         &info(l, output(l, 0))->shape))
@@ -212,7 +149,7 @@ static int lower_conv(struct lowering *l, struct hearth_error *err)
     if (rc == HEARTH_OK && conv.bias)
         rc = cpu__need(l, input(l, 2), false, &refs[count++], err);
     if (rc == HEARTH_OK && conv.sum)
-        rc = residual(l, conv.dst_blocked, &refs[count++], err);
+        rc = residual(l, conv.dst_blocked, &refs[0], &refs[count++], err);
     else if (rc == HEARTH_OK)
         rc =
             cpu__output(l, output(l, 0), conv.dst_blocked, &refs[count++], err);
@@ -254,17 +191,19 @@ static int lower_pool(struct lowering *l, bool max, struct hearth_error *err)
         count_of(l, x) <= 0 ||
         (!max && hearth_attr_int(l->g, node, HEARTH_ATTR_CEIL_MODE, 0) != 0) ||
         hearth_op_window(&call, &pool.window, NULL) != HEARTH_OK)
-        return lower_eval(l, err);
+        return cpu__lower_eval(l, err);
     for (int i = 0; i < pool.rank; i++)
         if (pool.window.pad_begin[i] >= pool.window.kernel[i] ||
             pool.window.pad_end[i] >= pool.window.kernel[i])
-            return lower_eval(l, err);
+            return cpu__lower_eval(l, err);
+    if (!cpu_fits_ints(&pool.window, count_of(l, x), count_of(l, y)))
+        return cpu__lower_eval(l, err);
     pool.batch = in->shape.dims[0];
     pool.channels = in->shape.dims[1];
     pool.blocked = cpu__is_blocked(l, x);
     int rc = cpu_pool_create(l->dev, &pool, &primitive, NULL);
     if (rc == HEARTH_EUNSUPPORTED)
-        return lower_eval(l, err);
+        return cpu__lower_eval(l, err);
     if (rc != HEARTH_OK)
         return hearth_fail(err, rc, "cpu: a pool cannot be made; try again");
     rc = cpu__need(l, x, pool.blocked, &refs[0], err);
@@ -287,6 +226,26 @@ static int run_means(const struct cpu_run *run, struct cpu_step *step,
     return HEARTH_OK;
 }
 
+/* ReduceMean over just the axes of a picture. */
+static bool is_spatial_mean(const struct lowering *l)
+{
+    const struct hearth_value_info *x = info(l, input(l, 0));
+    const struct hearth_value_info *axes = info(l, input(l, 1));
+    int rank = x->shape.rank;
+    int64_t seen = 0;
+    if (axes == NULL || axes->data == NULL || axes->dtype != HEARTH_I64 ||
+        rank < 3 || count_of(l, input(l, 1)) != rank - 2)
+        return false;
+    for (int i = 0; i < rank - 2; i++) {
+        int64_t axis = ((const int64_t *)axes->data)[i];
+        axis += axis < 0 ? rank : 0;
+        if (axis < 2 || axis >= rank)
+            return false;
+        seen |= INT64_C(1) << axis;
+    }
+    return seen == (INT64_C(1) << rank) - 4;
+}
+
 static int lower_means(struct lowering *l, struct hearth_error *err)
 {
     uint32_t x = input(l, 0), y = output(l, 0);
@@ -294,7 +253,7 @@ static int lower_means(struct lowering *l, struct hearth_error *err)
     struct cpu_step step = {.run = run_means};
     int64_t count = count_of(l, x);
     if (!is_f32(l, x) || s->rank < 3 || count <= 0)
-        return lower_eval(l, err);
+        return cpu__lower_eval(l, err);
     bool blocked = cpu__is_blocked(l, x) && blocks_are_full(l, x);
     step.n[0] = s->dims[0] * s->dims[1];
     step.n[1] = count / step.n[0];
@@ -302,227 +261,10 @@ static int lower_means(struct lowering *l, struct hearth_error *err)
     int rc = cpu__need(l, x, blocked, &step.refs[0], err);
     if (rc == HEARTH_OK)
         rc = cpu__output(l, y, false, &step.refs[1], err);
-    if (rc == HEARTH_OK && blocked) /* one pixel: both layouts are one */
+    /* One pixel: both layouts are one. */
+    if (rc == HEARTH_OK && blocked && info(l, y)->shape.rank == 4)
         cpu__map(l, y, true, step.refs[1]);
     return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
-}
-
-/* ---- Elementwise ---- */
-
-/* n: op, count */
-static int run_unary(const struct cpu_run *run, struct cpu_step *step,
-                     struct hearth_error *err)
-{
-    (void)err;
-    cpu_unary((enum hearth_op)step->n[0], cpu_at(run, &step->refs[0]),
-              cpu_at(run, &step->refs[1]), step->n[1], step->f[0], step->f[1]);
-    return HEARTH_OK;
-}
-
-/* A limit of Clip: known here, or not for the fast way. */
-static bool clip_limit(const struct lowering *l, uint32_t v, float *limit)
-{
-    if (v == HEARTH_NO_VALUE)
-        return true;
-    if (info(l, v)->data == NULL || !is_f32(l, v) || count_of(l, v) != 1)
-        return false;
-    memcpy(limit, info(l, v)->data, sizeof *limit);
-    return true;
-}
-
-/* Writes over <from> where that is allowed. */
-static int unary_output(struct lowering *l, bool blocked,
-                        const struct cpu_ref *from, struct cpu_ref *to,
-                        struct hearth_error *err)
-{
-    if (!cpu__is_last_use(l, from))
-        return cpu__output(l, output(l, 0), blocked, to, err);
-    *to = *from;
-    cpu__map(l, output(l, 0), blocked, *from);
-    return HEARTH_OK;
-}
-
-static int lower_unary(struct lowering *l, struct hearth_error *err)
-{
-    uint32_t x = input(l, 0), op = this_node(l)->op;
-    struct cpu_step step = {.run = run_unary, .n = {op}};
-    bool keeps_zero = op == HEARTH_OP_RELU || op == HEARTH_OP_TANH;
-    step.f[0] = -3.4028234663852886e38f;
-    step.f[1] = 3.4028234663852886e38f;
-    if (!is_f32(l, x) || count_of(l, x) < 0)
-        return lower_eval(l, err);
-    if (op == HEARTH_OP_CLIP) {
-        if (!clip_limit(l, input(l, 1), &step.f[0]) ||
-            !clip_limit(l, input(l, 2), &step.f[1]))
-            return lower_eval(l, err);
-        keeps_zero = step.f[0] <= 0 && step.f[1] >= 0;
-    }
-    bool blocked =
-        cpu__is_blocked(l, x) && (keeps_zero || blocks_are_full(l, x));
-    step.n[1] = buffer_count(l, x, blocked);
-    int rc = cpu__need(l, x, blocked, &step.refs[0], err);
-    if (rc == HEARTH_OK)
-        rc = unary_output(l, blocked, &step.refs[0], &step.refs[1], err);
-    return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
-}
-
-/* n: op, count, whether b is one number, act; refs: a, b, y */
-static int run_binary(const struct cpu_run *run, struct cpu_step *step,
-                      struct hearth_error *err)
-{
-    (void)err;
-    float *y = cpu_at(run, &step->refs[2]);
-    cpu_binary((enum hearth_op)step->n[0], cpu_at(run, &step->refs[0]),
-               cpu_at(run, &step->refs[1]), step->n[2] != 0, y, step->n[1]);
-    cpu_activate(y, step->n[1], (enum hearth_activation)step->n[3], step->f[0],
-                 step->f[1]);
-    return HEARTH_OK;
-}
-
-static int lower_binary(struct lowering *l, struct hearth_error *err)
-{
-    uint32_t a = input(l, 0), b = input(l, 1), y = output(l, 0);
-    uint32_t op = this_node(l)->op;
-    struct cpu_step step = {.run = run_binary, .n = {op}};
-    bool same = hearth_shape_equal(&info(l, a)->shape, &info(l, b)->shape);
-    bool one = !same && count_of(l, b) == 1 &&
-               hearth_shape_equal(&info(l, a)->shape, &info(l, y)->shape);
-    if (!is_f32(l, a) || count_of(l, y) < 0 || (!same && !one))
-        return lower_eval(l, err);
-    put_act(l, &step, 3);
-    bool full = blocks_are_full(l, y);
-    bool keeps_zero =
-        same && op != HEARTH_OP_DIV &&
-        (step.n[3] == HEARTH_ACT_NONE || step.n[3] == HEARTH_ACT_RELU);
-    bool blocked = (cpu__is_blocked(l, a) || (same && cpu__is_blocked(l, b))) &&
-                   (full || keeps_zero);
-    step.n[1] = buffer_count(l, y, blocked);
-    step.n[2] = one;
-    int rc = cpu__need(l, a, blocked, &step.refs[0], err);
-    if (rc == HEARTH_OK)
-        rc = cpu__need(l, b, blocked && same, &step.refs[1], err);
-    if (rc == HEARTH_OK)
-        rc = unary_output(l, blocked, &step.refs[0], &step.refs[2], err);
-    return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
-}
-
-/* ---- Gemm, MatMul ---- */
-
-/* n: m, n, k, transposed a, b; batch; strides of a, b, y; act.
- * refs: a, b, y, bias, z */
-static int run_gemm(const struct cpu_run *run, struct cpu_step *step,
-                    struct hearth_error *err)
-{
-    const int64_t *n = step->n;
-    const float *a = cpu_at(run, &step->refs[0]);
-    const float *b = cpu_at(run, &step->refs[1]);
-    float *y = cpu_at(run, &step->refs[2]);
-    float alpha;
-    memcpy(&alpha, &n[10], sizeof alpha);
-    for (int64_t i = 0; i < n[5]; i++) {
-        dnnl_status_t status =
-            dnnl_sgemm(n[3] ? 'T' : 'N', n[4] ? 'T' : 'N', n[0], n[1], n[2],
-                       alpha, a + i * n[6], n[3] ? n[0] : n[2], b + i * n[7],
-                       n[4] ? n[2] : n[1], 0, y + i * n[8], n[1]);
-        if (status != dnnl_success)
-            return cpu_dnnl_failed(status, "a matrix product", err);
-    }
-    cpu_epilogue(y, cpu_at(run, &step->refs[3]), cpu_at(run, &step->refs[4]),
-                 n[5] * n[0], n[1], (enum hearth_activation)n[9], step->f[0],
-                 step->f[1]);
-    return HEARTH_OK;
-}
-
-static int finish_gemm(struct lowering *l, struct cpu_step *step, float alpha,
-                       uint32_t bias, uint32_t z, struct hearth_error *err)
-{
-    memcpy(&step->n[10], &alpha, sizeof alpha);
-    put_act(l, step, 9);
-    int rc = cpu__need(l, input(l, 0), false, &step->refs[0], err);
-    if (rc == HEARTH_OK)
-        rc = cpu__need(l, input(l, 1), false, &step->refs[1], err);
-    if (rc == HEARTH_OK && bias != HEARTH_NO_VALUE)
-        rc = cpu__need(l, bias, false, &step->refs[3], err);
-    if (rc == HEARTH_OK && z != HEARTH_NO_VALUE)
-        rc = cpu__need(l, z, false, &step->refs[4], err);
-    if (rc == HEARTH_OK)
-        rc = cpu__output(l, output(l, 0), false, &step->refs[2], err);
-    return rc == HEARTH_OK ? cpu__step(l, step, NULL, 0, err) : rc;
-}
-
-/* [n] or [1,n]: one number a column. */
-static bool is_row(const struct lowering *l, uint32_t v, int64_t n)
-{
-    const struct hearth_shape *s = &info(l, v)->shape;
-    return count_of(l, v) == n && s->rank >= 1 && s->dims[s->rank - 1] == n;
-}
-
-static int lower_gemm(struct lowering *l, struct hearth_error *err)
-{
-    const struct hearth_graph_node *node = this_node(l);
-    uint32_t c = input(l, 2), bias = HEARTH_NO_VALUE, z = HEARTH_NO_VALUE;
-    struct cpu_step step = {.run = run_gemm};
-    const struct hearth_shape *a = &info(l, input(l, 0))->shape;
-    const struct hearth_shape *y = &info(l, output(l, 0))->shape;
-    bool ta = hearth_attr_int(l->g, node, HEARTH_ATTR_TRANS_A, 0) != 0;
-    if (!is_f32(l, input(l, 0)) || count_of(l, output(l, 0)) <= 0 ||
-        count_of(l, input(l, 0)) <= 0)
-        return lower_eval(l, err);
-    if (c != HEARTH_NO_VALUE) {
-        if (hearth_attr_float(l->g, node, HEARTH_ATTR_GEMM_BETA, 1) != 1)
-            return lower_eval(l, err);
-        if (is_row(l, c, y->dims[1]))
-            bias = c;
-        else if (hearth_shape_equal(&info(l, c)->shape, y))
-            z = c;
-        else
-            return lower_eval(l, err);
-    }
-    step.n[0] = y->dims[0];
-    step.n[1] = y->dims[1];
-    step.n[2] = ta ? a->dims[0] : a->dims[1];
-    step.n[3] = ta;
-    step.n[4] = hearth_attr_int(l->g, node, HEARTH_ATTR_TRANS_B, 0) != 0;
-    step.n[5] = 1;
-    return finish_gemm(
-        l, &step,
-        (float)hearth_attr_float(l->g, node, HEARTH_ATTR_GEMM_ALPHA, 1), bias,
-        z, err);
-}
-
-static int lower_matmul(struct lowering *l, struct hearth_error *err)
-{
-    struct cpu_step step = {.run = run_gemm};
-    const struct hearth_shape *a = &info(l, input(l, 0))->shape;
-    const struct hearth_shape *b = &info(l, input(l, 1))->shape;
-    uint32_t bias = input(l, 2), z = input(l, 3);
-    if (!is_f32(l, input(l, 0)) || a->rank < 2 || b->rank < 2 ||
-        count_of(l, output(l, 0)) <= 0 || count_of(l, input(l, 0)) <= 0 ||
-        (z != HEARTH_NO_VALUE &&
-         !hearth_shape_equal(&info(l, z)->shape,
-                             &info(l, output(l, 0))->shape)))
-        return lower_eval(l, err);
-    int64_t m = a->dims[a->rank - 2], k = a->dims[a->rank - 1];
-    int64_t n = b->dims[b->rank - 1];
-    int64_t batch = count_of(l, input(l, 0)) / (m * k);
-    step.n[1] = n;
-    step.n[2] = k;
-    if (b->rank == 2) { /* all rows at once */
-        step.n[0] = batch * m;
-        step.n[5] = 1;
-        return finish_gemm(l, &step, 1, bias, z, err);
-    }
-    bool same = a->rank == b->rank;
-    for (int i = 0; same && i < a->rank - 2; i++)
-        same = a->dims[i] == b->dims[i];
-    if (!same)
-        return lower_eval(l, err);
-    step.n[0] = m;
-    step.n[5] = batch;
-    step.n[6] = m * k;
-    step.n[7] = k * n;
-    step.n[8] = m * n;
-    return finish_gemm(l, &step, 1, bias, z, err);
 }
 
 /* ---- Softmax, Concat, views ---- */
@@ -545,7 +287,7 @@ static int lower_softmax(struct lowering *l, struct hearth_error *err)
     axis += axis < 0 ? s->rank : 0;
     if (!is_f32(l, input(l, 0)) || s->rank < 1 || axis != s->rank - 1 ||
         count <= 0)
-        return lower_eval(l, err);
+        return cpu__lower_eval(l, err);
     step.n[1] = s->dims[axis];
     step.n[0] = count / step.n[1];
     int rc = cpu__need(l, input(l, 0), false, &step.refs[0], err);
@@ -590,7 +332,7 @@ static int lower_concat(struct lowering *l, struct hearth_error *err)
     axis += axis < 0 ? s->rank : 0;
     bool blocked = axis == 1 && is_f32(l, input(l, 0));
     if (node->input_count > 32 || count_of(l, output(l, 0)) <= 0)
-        return lower_eval(l, err);
+        return cpu__lower_eval(l, err);
     /* Whole blocks of channels follow each other: the same copy. */
     for (uint32_t k = 0; blocked && k < node->input_count; k++)
         blocked =
@@ -636,16 +378,21 @@ int cpu__lower_node(struct lowering *l, struct hearth_error *err)
     case HEARTH_OP_CLIP:
     case HEARTH_OP_SIGMOID:
     case HEARTH_OP_TANH:
-        return lower_unary(l, err);
+        return cpu__lower_unary(l, err);
     case HEARTH_OP_ADD:
     case HEARTH_OP_SUB:
     case HEARTH_OP_MUL:
     case HEARTH_OP_DIV:
-        return lower_binary(l, err);
+        return cpu__lower_binary(l, err);
+    case HEARTH_OP_BATCH_NORMALIZATION:
+        return cpu__lower_batchnorm(l, err);
+    case HEARTH_OP_REDUCE_MEAN:
+        return is_spatial_mean(l) ? lower_means(l, err)
+                                  : cpu__lower_eval(l, err);
     case HEARTH_OP_GEMM:
-        return lower_gemm(l, err);
+        return cpu__lower_gemm(l, err);
     case HEARTH_OP_MATMUL:
-        return lower_matmul(l, err);
+        return cpu__lower_matmul(l, err);
     case HEARTH_OP_SOFTMAX:
         return lower_softmax(l, err);
     case HEARTH_OP_CONCAT:
@@ -657,6 +404,6 @@ int cpu__lower_node(struct lowering *l, struct hearth_error *err)
     case HEARTH_OP_IDENTITY:
         return lower_view(l, err);
     default:
-        return lower_eval(l, err);
+        return cpu__lower_eval(l, err);
     }
 }

@@ -6,6 +6,7 @@
  * that one predicts the other to the byte.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,21 @@ static bool window_of_node(const struct hearth_graph *g,
                                         .in = in,
                                         .out = &out};
     return hearth_op_window(&call, window, NULL) == HEARTH_OK;
+}
+
+bool cpu_fits_ints(const struct hearth_window *w, int64_t in_count,
+                   int64_t out_count)
+{
+    const int64_t most = INT32_MAX / (int64_t)sizeof(float);
+    for (int i = 0; i < w->rank; i++) {
+        int64_t extent;
+        if (__builtin_mul_overflow(w->kernel[i], w->dilation[i], &extent) ||
+            extent > most || w->stride[i] > most || w->in[i] > most ||
+            w->pad_begin[i] > most - w->in[i] ||
+            w->pad_end[i] > most - w->in[i])
+            return false;
+    }
+    return in_count <= most && out_count <= most;
 }
 
 /* Blocks of channels, where a group's channels fill them. */
@@ -71,14 +87,21 @@ bool cpu_conv_of_node(const hearth_dev_t *dev, const struct hearth_graph *g,
     c->sum = z != HEARTH_NO_VALUE;
     c->act = (enum hearth_activation)hearth_attr_int(
         g, node, HEARTH_ATTR_ACTIVATION, HEARTH_ACT_NONE);
-    c->alpha = (float)hearth_attr_float(g, node, HEARTH_ATTR_ALPHA, 0);
-    c->beta = (float)hearth_attr_float(g, node, HEARTH_ATTR_BETA, 0);
+    c->alpha = (float)hearth_attr_float(g, node, HEARTH_ATTR_ALPHA, -INFINITY);
+    c->beta = (float)hearth_attr_float(g, node, HEARTH_ATTR_BETA, INFINITY);
     c->block = dev->block;
     /* Nothing to compute is left to the reference, which does just that. */
     for (int i = 0; i < c->rank; i++)
         if (c->window.in[i] <= 0 || c->window.out[i] <= 0)
             return false;
-    if (c->batch <= 0 || c->in_channels <= 0 || c->out_channels <= 0)
+    int64_t in_count, out_count;
+    struct hearth_shape out = in->shape;
+    out.dims[1] = c->out_channels;
+    for (int i = 0; i < c->rank; i++)
+        out.dims[i + 2] = c->window.out[i];
+    if (!hearth_shape_count(&in->shape, &in_count) || in_count <= 0 ||
+        !hearth_shape_count(&out, &out_count) || out_count <= 0 ||
+        !cpu_fits_ints(&c->window, in_count, out_count))
         return false;
     c->dst_blocked = can_block(c);
     c->src_blocked = c->dst_blocked && c->in_channels >= c->block;
@@ -93,7 +116,7 @@ static struct cpu_pack *add(struct cpu_packs *packs, uint32_t value,
     if (packs->count == packs->capacity) {
         uint32_t capacity = packs->capacity == 0 ? 32 : packs->capacity * 2;
         struct cpu_pack *items =
-            realloc(packs->items, capacity * sizeof *items);
+            cpu_realloc(packs->items, capacity, sizeof *items);
         if (items == NULL)
             return NULL;
         packs->items = items;
@@ -165,7 +188,7 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
                      struct hearth_error *err)
 {
     memset(packs, 0, sizeof *packs);
-    uint8_t *plain = calloc((size_t)g->value_count + 1, 1);
+    uint8_t *plain = cpu_calloc((size_t)g->value_count + 1, 1);
     int rc = plain != NULL ? HEARTH_OK : cpu_no_memory(err);
     for (uint32_t n = 0; rc == HEARTH_OK && n < g->node_count; n++) {
         const struct hearth_graph_node *node = hearth_graph_node(g, n);
@@ -190,6 +213,10 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
         else
             pack->bytes = hearth_graph_value(g, v)->bytes;
     }
+    for (uint32_t i = 0; i < packs->count; i++)
+        if (packs->items[i].layout != NULL &&
+            packs->items[i].bytes > packs->staging)
+            packs->staging = packs->items[i].bytes;
     for (uint32_t i = 0; rc == HEARTH_OK && i < packs->count; i++)
         if (!place(packs, &packs->items[i]))
             rc = hearth_fail(err, HEARTH_ENOSPACE,

@@ -88,6 +88,9 @@ int device_run_execute(struct device_run *run, const struct hearth_view *inputs)
     free(shapes);
     if (run->status != HEARTH_OK)
         return run->status;
+    assert_true(plan.model_bytes >= run->model_bytes || run->planned);
+    run->planned = true;
+    run->model_bytes = plan.model_bytes;
     if (plan.arena_bytes > 0) {
         assert_int_equal(
             p->memory->alloc(run->device->dev, plan.arena_bytes, &arena, NULL),

@@ -14,7 +14,8 @@ struct device_run {
     hearth_device_t *device;
     hearth_queue_t *queue;
     hearth_dev_model_t *model;
-    uint64_t model_bytes;
+    uint64_t model_bytes; /* as load or the last plan said */
+    bool planned;
     const struct hearth_graph *graph;
     /* Of the last run; the next one frees them. */
     struct hearth_view outputs[DEVICE_RUN_OUTPUTS];
