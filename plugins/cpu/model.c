@@ -110,12 +110,13 @@ static int footprint(hearth_dev_t *dev, const struct hearth_graph *graph,
     int before = cpu_team_begin(dev);
     int rc = measure(dev, graph, weights, shapes, out, err);
     cpu_team_end(before);
-    /* At its smallest, that is of the model. */
-    if (rc == HEARTH_ETOOBIG && shapes == NULL) {
+    /* Of a model, not of a request. */
+    if (rc == HEARTH_ETOOBIG && shapes == NULL)
         rc = HEARTH_ENOSPACE;
-        if (err != NULL)
-            err->status = rc;
-    }
+    else if (rc == HEARTH_ETYPE)
+        rc = HEARTH_EUNSUPPORTED;
+    if (rc != HEARTH_OK && err != NULL)
+        err->status = rc;
     return rc;
 }
 
@@ -159,8 +160,10 @@ static int load_pack(hearth_dev_model_t *m, const struct cpu_pack *pack,
 static int load_weights(hearth_dev_model_t *m, const struct hearth_load *load,
                         struct hearth_error *err)
 {
-    uint64_t done = 0;
+    uint64_t done = 0, total = 0;
     int rc = HEARTH_OK;
+    for (uint32_t i = 0; i < m->packs.count; i++)
+        total += m->packs.items[i].bytes;
     for (uint32_t i = 0; rc == HEARTH_OK && i < m->packs.count; i++) {
         if (load->cancelled != NULL && load->cancelled(load->ctx))
             return hearth_fail(err, HEARTH_ECANCELED,
@@ -168,7 +171,7 @@ static int load_weights(hearth_dev_model_t *m, const struct hearth_load *load,
         rc = load_pack(m, &m->packs.items[i], load->weights, err);
         done += m->packs.items[i].bytes;
         if (rc == HEARTH_OK && load->progress != NULL)
-            load->progress(load->ctx, done, m->packs.bytes);
+            load->progress(load->ctx, done, total);
     }
     return rc;
 }
@@ -372,9 +375,12 @@ static int execute(hearth_dev_model_t *m, hearth_queue_t *queue,
                           .arena = e->arena,
                           .weights = m->weights,
                           .inputs = e->inputs};
-    if (run.plan == NULL || run.plan->arena_bytes > e->arena_bytes)
+    if (run.plan == NULL)
         return hearth_fail(err, HEARTH_EBUG,
-                           "cpu: run without a plan, or in too small an arena");
+                           "cpu: a run at shapes without a plan; report this");
+    if (run.plan->arena_bytes > e->arena_bytes)
+        return hearth_fail(err, HEARTH_EBUG,
+                           "cpu: a run in too small an arena; report this");
     cpu_bind_thread(m->dev);
     int rc = run_steps(&run, e->deadline_us, &error);
     if (rc == HEARTH_OK)

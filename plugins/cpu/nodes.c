@@ -163,6 +163,22 @@ static int lower_conv(struct lowering *l, struct hearth_error *err)
 
 /* ---- Pools ---- */
 
+/* oneDNN wants padding for the whole of a last window that hangs over it, and
+ * no window in padding alone. */
+static bool whole_windows(struct hearth_window *w)
+{
+    for (int i = 0; i < w->rank; i++) {
+        int64_t span = (w->kernel[i] - 1) * w->dilation[i] + 1;
+        int64_t end = (w->out[i] - 1) * w->stride[i] + span;
+        int64_t beyond = end - w->in[i] - w->pad_begin[i];
+        if (beyond > w->pad_end[i])
+            w->pad_end[i] = beyond;
+        if (w->pad_begin[i] >= w->kernel[i] || w->pad_end[i] >= w->kernel[i])
+            return false;
+    }
+    return true;
+}
+
 static int lower_pool(struct lowering *l, bool max, struct hearth_error *err)
 {
     const struct hearth_graph_node *node = this_node(l);
@@ -192,20 +208,18 @@ static int lower_pool(struct lowering *l, bool max, struct hearth_error *err)
         (!max && hearth_attr_int(l->g, node, HEARTH_ATTR_CEIL_MODE, 0) != 0) ||
         hearth_op_window(&call, &pool.window, NULL) != HEARTH_OK)
         return cpu__lower_eval(l, err);
-    for (int i = 0; i < pool.rank; i++)
-        if (pool.window.pad_begin[i] >= pool.window.kernel[i] ||
-            pool.window.pad_end[i] >= pool.window.kernel[i])
-            return cpu__lower_eval(l, err);
+    if (!whole_windows(&pool.window))
+        return cpu__lower_eval(l, err);
     if (!cpu_fits_ints(&pool.window, count_of(l, x), count_of(l, y)))
         return cpu__lower_eval(l, err);
     pool.batch = in->shape.dims[0];
     pool.channels = in->shape.dims[1];
     pool.blocked = cpu__is_blocked(l, x);
     int rc = cpu_pool_create(l->dev, &pool, &primitive, NULL);
-    if (rc == HEARTH_EUNSUPPORTED)
-        return cpu__lower_eval(l, err);
+    if (rc == HEARTH_ENOMEM)
+        return cpu_no_memory(err);
     if (rc != HEARTH_OK)
-        return hearth_fail(err, rc, "cpu: a pool cannot be made; try again");
+        return cpu__lower_eval(l, err);
     rc = cpu__need(l, x, pool.blocked, &refs[0], err);
     if (rc == HEARTH_OK)
         rc = cpu__output(l, y, pool.blocked, &refs[1], err);
