@@ -185,6 +185,9 @@ void hearth_flow_leave(hearth_request_t *req)
 {
     HEARTH_CHECK(req, HEARTH_MAGIC_REQUEST);
     req->adapter = NULL;
+    /* At once: what waits is cancelled, and a run that goes on to its end keeps
+     * nobody out. */
+    hearth__service_give_place(req);
     hearth__flow_stop(req, HEARTH_ECANCELED);
 }
 

@@ -194,7 +194,8 @@ struct hearth_footprint {
     uint32_t struct_bytes;
     uint32_t reserved;
     uint64_t model_bytes; /* from load to unload: weights as the device keeps
-                             them, and what goes with them */
+                             them, and what goes with them, the plan of a first
+                             run included: a load may take less */
     uint64_t load_bytes;  /* beside that, while it loads */
     uint64_t arena_bytes; /* activations and workspaces at these shapes */
 };

@@ -91,7 +91,8 @@ static int measure(hearth_dev_t *dev, const struct hearth_graph *graph,
     if (rc == HEARTH_OK)
         rc = cpu_plan_create(dev, graph, &packs, &spec, &plan, err);
     if (rc == HEARTH_OK) {
-        out->model_bytes = packs.bytes;
+        /* With the plan that its first run makes. */
+        out->model_bytes = packs.bytes + plan->own_bytes;
         /* What a change of layout needs beside its two ends is less than one of
          * them. */
         out->load_bytes = 2 * packs.staging;

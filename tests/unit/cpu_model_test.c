@@ -181,12 +181,13 @@ static void a_load_takes_no_more_than_its_footprint(void **state)
     hearth_dev_model_t *m = NULL;
     assert_int_equal(p->model->load(device.dev, NULL, &load, &m, &bytes, NULL),
                      0);
-    assert_int_equal(bytes, fp.model_bytes);
+    /* The rest is for the plan of the first run. */
+    assert_true(bytes <= fp.model_bytes);
     p->model->unload(m);
     /* With less than the model, none of it. */
     uint64_t start = used();
     struct hearth_error err = {0};
-    device.dev->limit = start + fp.model_bytes - 1;
+    device.dev->limit = start + bytes - 1;
     assert_int_equal(p->model->load(device.dev, NULL, &load, &m, &bytes, &err),
                      HEARTH_ENOMEM);
     assert_non_null(strstr(err.text, "evict"));
