@@ -102,7 +102,8 @@ static uint64_t bytes_of(enum hearth_dtype dtype, int rank, const int64_t *dims)
 {
     struct hearth_shape shape = {.rank = rank};
     uint64_t bytes;
-    memcpy(shape.dims, dims, (size_t)rank * sizeof *dims);
+    if (rank > 0)
+        memcpy(shape.dims, dims, (size_t)rank * sizeof *dims);
     bool ok = hearth_shape_bytes(&shape, dtype, &bytes);
     assert(ok);
     return bytes;
