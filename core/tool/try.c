@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -236,6 +237,7 @@ static int run(const char *const *values, int argc, char *const *argv)
     int code = HEARTH_TOOL_FAILED;
 
     (void)argc;
+    (void)setenv("OMP_WAIT_POLICY", "passive", 0); /* as the watchdog does */
     hearth_engine_config_init(&config);
     config.devices = values[OPT_DEVICES];
     config.io_threads = 1;
