@@ -20,7 +20,7 @@
 #define CPU_ALIGNMENT 64
 #define CPU_PLANS_MAX 8
 /* Of a primitive: its code and its books, as measured. */
-#define CPU_KERNEL_BYTES (UINT64_C(16) << 10)
+#define CPU_KERNEL_BYTES (UINT64_C(24) << 10)
 
 extern const struct hearth_host *cpu_host;
 extern const struct hearth_memory_calls cpu_memory_calls;

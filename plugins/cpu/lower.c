@@ -139,16 +139,22 @@ int cpu__bytes(const struct lowering *l, uint32_t v, bool blocked,
 {
     const struct hearth_value_info *info = &l->plan->spec.values[v];
     struct hearth_shape shape = info->shape;
-    if (blocked)
-        shape.dims[1] =
-            (shape.dims[1] + l->dev->block - 1) / l->dev->block * l->dev->block;
-    if (hearth_shape_bytes(&shape, info->dtype, bytes))
-        return HEARTH_OK;
     char text[200];
-    return hearth_fail(err, HEARTH_EUNSUPPORTED,
-                       "cpu: the size of its output %s is not known before it "
-                       "runs; use another model",
-                       hearth_shape_text(&info->shape, text, sizeof text));
+    if (!hearth_shape_known(&shape) || shape.rank < 0)
+        return hearth_fail(err, HEARTH_EUNSUPPORTED,
+                           "cpu: the size of its output %s is not known before "
+                           "it runs; use another model",
+                           hearth_shape_text(&shape, text, sizeof text));
+    if (!hearth_shape_bytes(&shape, info->dtype, bytes))
+        return too_big(err);
+    if (!blocked)
+        return HEARTH_OK;
+    int64_t block = l->dev->block;
+    if (__builtin_add_overflow(shape.dims[1], block - 1, &shape.dims[1]))
+        return too_big(err);
+    shape.dims[1] -= shape.dims[1] % block;
+    return hearth_shape_bytes(&shape, info->dtype, bytes) ? HEARTH_OK
+                                                          : too_big(err);
 }
 
 static void map(struct lowering *l, uint32_t v, bool blocked,

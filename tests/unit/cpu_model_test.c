@@ -467,6 +467,57 @@ static void a_model_larger_than_the_device_never_fits(void **state)
     cpu_case_free(&c);
 }
 
+/* Numbers that oneDNN's 32 bits do not hold, or only just. */
+static void windows_of_any_numbers_run_or_are_refused(void **state)
+{
+    static const struct {
+        int64_t kernel, stride, dilation, pad;
+        int status;
+    } cases[] = {
+        {1, INT32_MAX, 1, 0, HEARTH_OK},
+        {3, INT32_MAX, 1, 1, HEARTH_OK},
+        {1, 1, INT32_MAX, 0, HEARTH_OK},
+        {1, INT32_MAX, INT32_MAX, 0, HEARTH_OK},
+        {3, 1 << 30, 2, 4, HEARTH_OK},
+        {3, 1 << 30, 1, 1 << 30, HEARTH_OK},
+        {2, INT32_MAX, INT32_MAX - 9, INT32_MAX, HEARTH_OK},
+        {1, 1, 1, INT32_MAX, HEARTH_ENOSPACE},
+        {3, 1, 1, 1 << 20, HEARTH_ENOSPACE},
+    };
+    static const enum hearth_op ops[] = {HEARTH_OP_CONV, HEARTH_OP_MAX_POOL,
+                                         HEARTH_OP_AVERAGE_POOL};
+    (void)state;
+    for (size_t i = 0; i < 3 * sizeof cases / sizeof cases[0]; i++) {
+        struct cpu_case c;
+        struct hearth_error err;
+        struct hearth_shape x = {.rank = 4, .dims = {1, 8, 5, 5}};
+        enum hearth_op op = ops[i % 3];
+        int64_t k = cases[i / 3].kernel, s = cases[i / 3].stride;
+        int64_t d = cases[i / 3].dilation, pad = cases[i / 3].pad;
+        uint32_t in[2];
+        cpu_case_init(&c, 1);
+        in[0] = ops_block_input(c.block, "x", HEARTH_F32, 4, x.dims);
+        in[1] = cpu_case_weight(&c, 4, (const int64_t[]){8, 8, k, k}, 0.3f, 0);
+        ops_block_ints(c.block, HEARTH_ATTR_KERNEL_SHAPE, 2,
+                       (const int64_t[]){k, k});
+        ops_block_ints(c.block, HEARTH_ATTR_STRIDES, 2,
+                       (const int64_t[]){s, s});
+        ops_block_ints(c.block, HEARTH_ATTR_DILATIONS, 2,
+                       (const int64_t[]){d, d});
+        ops_block_ints(c.block, HEARTH_ATTR_PADS, 4,
+                       (const int64_t[]){pad, pad, pad, pad});
+        ops_block_output(
+            c.block,
+            ops_block_node(c.block, op, op == HEARTH_OP_CONV ? 2 : 1, in, 1));
+        int rc = footprint_of(&c, &err);
+        if (rc != cases[i / 3].status)
+            fail_msg("case %zu: %s %s", i, hearth_status_name(rc), err.text);
+        if (rc == HEARTH_OK)
+            cpu_case_check(&c, &device, &x, hearth_op_name(op));
+        cpu_case_free(&c);
+    }
+}
+
 /* ---- Failing half way ---- */
 
 struct watch_load {
@@ -694,6 +745,7 @@ int main(void)
         cmocka_unit_test(a_type_that_an_operator_lacks_is_refused_by_name),
         cmocka_unit_test(a_size_that_only_data_tells_is_refused_by_name),
         cmocka_unit_test(a_model_larger_than_the_device_never_fits),
+        cmocka_unit_test(windows_of_any_numbers_run_or_are_refused),
         cmocka_unit_test(a_load_may_be_given_up_at_any_weight),
         cmocka_unit_test(a_weight_that_cannot_be_read_ends_the_load),
         cmocka_unit_test(running_out_of_memory_keeps_nothing),
