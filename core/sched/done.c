@@ -33,7 +33,7 @@ static void lose_device(hearth_sched_t *s, uint32_t device,
     d->lost = true;
     d->load_for = NULL;
     tell(s, "device lost", device, NULL, err);
-    hearth__sched_unload_all(s, device, NULL);
+    hearth__sched_make_way(s, device, NULL);
     for (hearth_sched_model_t *m = s->models; m != NULL; m = m->next)
         if (!hearth__sched_has_home(m))
             hearth__sched_fail_waiting(s, m, HEARTH_EDEVICE, err);
@@ -57,11 +57,14 @@ static void load_failed(hearth_sched_t *s, struct hearth__sched_slot *slot,
         return;
     }
     if (again) {
-        hearth__sched_unload_all(s, task->device, m);
+        hearth__sched_make_way(s, task->device, m);
         return;
     }
     if (!remember)
         return;
+    if (s->devices[task->device].retry != NULL &&
+        s->devices[task->device].retry->model == m)
+        s->devices[task->device].retry = NULL;
     tell(s, "load failed", task->device, m, &task->error);
     /* Wait on for another device, if one has it or may still try. */
     for (uint32_t i = 0; i < s->device_count; i++) {
@@ -99,6 +102,14 @@ static void load_done(hearth_sched_t *s, struct hearth__sched_slot *slot,
     }
 }
 
+static void unload_done(hearth_sched_t *s, struct hearth__sched_slot *slot)
+{
+    struct hearth__sched_device *d = &s->devices[slot->entry->device];
+    hearth_cache_unload_end(s->cache, slot->entry);
+    if (--d->unloads == 0)
+        d->short_of_memory = false;
+}
+
 /* ---- ARENA ---- */
 
 static void arena_done(hearth_sched_t *s, struct hearth__sched_device *d,
@@ -116,7 +127,7 @@ static void arena_done(hearth_sched_t *s, struct hearth__sched_device *d,
     }
     if (!d->arena_retried) {
         d->arena_retried = true;
-        hearth__sched_unload_all(s, task->device, NULL);
+        hearth__sched_make_way(s, task->device, NULL);
         return;
     }
     d->arena_retried = false;
@@ -153,8 +164,13 @@ static void run_done(hearth_sched_t *s, struct hearth_job *job,
     enum hearth_class class = hearth_status_class(task->status);
     d->running = false;
     s->report.running--;
-    if (task->model_bytes > 0)
+    if (task->model_bytes > 0) {
+        struct hearth_sched_fit *fit = &m->slots[task->device].fit;
         hearth_cache_adjust(s->cache, entry, task->model_bytes);
+        /* Plans belong to a model too: the next load wants room for them. */
+        if (task->model_bytes > fit->model_bytes)
+            fit->model_bytes = task->model_bytes;
+    }
     hearth_cache_unpin(s->cache, entry);
     if (task->status == HEARTH_OK)
         learn(&m->run_us, task->ended_us - task->began_us);
@@ -175,7 +191,10 @@ static void run_done(hearth_sched_t *s, struct hearth_job *job,
     if (class == HEARTH_CLASS_DEVICE_LOST && requeue(s, job))
         return;
     if (task->status == HEARTH_ENOMEM && job->tries == 0) {
-        hearth__sched_unload_all(s, task->device, m);
+        hearth__sched_make_way(s, task->device, m);
+        d->retry = job;
+        job->skips = HEARTH_POLICY_SKIPS; /* others wait for it: no model is
+                                             spared */
         if (requeue(s, job))
             return;
     }
@@ -201,8 +220,7 @@ void hearth_sched_task_done(struct hearth_exec_task *task)
         load_done(s, task->owner, task);
         break;
     case HEARTH_EXEC_UNLOAD:
-        hearth_cache_unload_end(
-            s->cache, ((struct hearth__sched_slot *)task->owner)->entry);
+        unload_done(s, task->owner);
         break;
     case HEARTH_EXEC_ARENA:
         arena_done(s, task->owner, task);

@@ -104,6 +104,9 @@ void hearth__sched_finish(hearth_sched_t *s, struct hearth_job *job, int status,
                           const struct hearth_error *err)
 {
     HEARTH_ASSERT(!job->waiting && job->stage != HEARTH_JOB_DONE);
+    for (uint32_t i = 0; i < s->device_count; i++)
+        if (s->devices[i].retry == job)
+            s->devices[i].retry = NULL;
     job->status = status;
     if (err != NULL && err->text[0] != '\0')
         job->error = *err;

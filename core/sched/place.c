@@ -34,12 +34,13 @@ void hearth__sched_unload(hearth_sched_t *s, struct hearth__sched_slot *slot)
 {
     slot->task.handle = slot->entry->handle;
     hearth_cache_unload_begin(s->cache, slot->entry);
+    s->devices[slot->entry->device].unloads++;
     hearth__sched_send(s, slot->model, &slot->task, HEARTH_EXEC_UNLOAD,
                        slot->entry->device, slot);
 }
 
-void hearth__sched_unload_all(hearth_sched_t *s, uint32_t device,
-                              const hearth_sched_model_t *spare)
+void hearth__sched_make_way(hearth_sched_t *s, uint32_t device,
+                            const hearth_sched_model_t *spare)
 {
     for (hearth_sched_model_t *m = s->models; m != NULL; m = m->next) {
         struct hearth__sched_slot *slot = &m->slots[device];
@@ -47,6 +48,7 @@ void hearth__sched_unload_all(hearth_sched_t *s, uint32_t device,
             slot->entry->pins == 0)
             hearth__sched_unload(s, slot);
     }
+    s->devices[device].short_of_memory = s->devices[device].unloads > 0;
 }
 
 bool hearth__sched_has_home(const hearth_sched_model_t *model)
@@ -224,6 +226,7 @@ static int64_t load_us(const hearth_sched_model_t *m, uint32_t device)
 }
 
 static struct hearth_policy_device device_view(const hearth_sched_t *s,
+                                               const struct hearth_job *job,
                                                const hearth_sched_model_t *m,
                                                uint32_t i, int64_t now)
 {
@@ -234,16 +237,24 @@ static struct hearth_policy_device device_view(const hearth_sched_t *s,
     bool absent = e->state == HEARTH_CACHE_ABSENT ||
                   (e->state == HEARTH_CACHE_FAILED && e->retry_us <= now);
     bool blocked = d->running || d->arena_out || d->lost || d->reserved ||
+                   d->short_of_memory ||
+                   (d->retry != NULL && d->retry != job) ||
                    (d->loading && !d->config.load_beside_run);
     v.idle = !blocked;
     v.holds = e->state == HEARTH_CACHE_RESIDENT && !d->lost;
     v.loading = e->state == HEARTH_CACHE_LOADING && !d->lost;
-    v.can_load = absent && !d->lost && !d->loading &&
+    v.can_load = absent && !d->lost && !d->loading && !d->short_of_memory &&
+                 (d->retry == NULL || d->retry == job) &&
                  slot->fit.status == HEARTH_OK &&
                  (d->load_for == NULL || d->load_for == m);
-    v.finish_us = d->running && d->finish_us > now ? d->finish_us - now
-                  : blocked                        ? 1
-                                                   : 0;
+    /* Two jobs that have a device each to themselves must not wait for each
+     * other's. */
+    if (d->retry != NULL && d->retry != job)
+        v.finish_us = INT64_MAX;
+    else
+        v.finish_us = d->running && d->finish_us > now ? d->finish_us - now
+                      : blocked                        ? 1
+                                                       : 0;
     v.load_us = load_us(m, i);
     v.free_bytes = hearth_cache_free_bytes(s->cache, i);
     v.evictable_bytes = hearth_cache_evictable_bytes(s->cache, i);
@@ -271,7 +282,7 @@ static int place(hearth_sched_t *s, const struct hearth_job *job,
             c.request.deadline_us = job->deadline_us - now;
     }
     for (uint32_t i = 0; i < s->device_count; i++)
-        s->snapshot[i] = device_view(s, m, i, now);
+        s->snapshot[i] = device_view(s, job, m, i, now);
     return hearth_policy_place(s->policy, &c, &s->report.policy);
 }
 
@@ -364,6 +375,21 @@ static bool pump_once(hearth_sched_t *s)
     return false;
 }
 
+/* Jobs may wait for a failed load to be tried again, on a device that became
+ * the only one: then time is the event. */
+static void arm_retry(hearth_sched_t *s)
+{
+    int64_t at = s->next_deadline_us;
+    for (const hearth_sched_model_t *m = s->models; m != NULL; m = m->next)
+        for (uint32_t i = 0; m->queued > 0 && i < s->device_count; i++) {
+            const struct hearth_cache_entry *e = m->slots[i].entry;
+            if (e->state == HEARTH_CACHE_FAILED && e->retry_us < at)
+                at = e->retry_us;
+        }
+    if (at < s->next_deadline_us)
+        s->config.arm(s->config.arm_ctx, at);
+}
+
 void hearth__sched_pump(hearth_sched_t *s)
 {
     while (pump_once(s))
@@ -376,6 +402,8 @@ void hearth__sched_pump(hearth_sched_t *s)
         while (pump_once(s))
             ;
     }
+    if (s->tasks == 0 && s->first != NULL)
+        arm_retry(s);
     load_wanted(s);
     for (hearth_sched_model_t *m = s->models, *next; m != NULL; m = next) {
         next = m->next;

@@ -40,9 +40,12 @@ struct hearth_sched_model {
 struct hearth__sched_device {
     hearth_sched_t *sched;
     struct hearth_sched_device config;
-    bool running, loading; /* a task is out */
-    bool lost, reserved;   /* <reserved>: in this pass, for an older job */
-    int64_t finish_us;     /* of what runs, as learned */
+    bool running, loading;    /* a task is out */
+    bool lost, reserved;      /* <reserved>: in this pass, for an older job */
+    uint32_t unloads;         /* tasks that are out */
+    bool short_of_memory;     /* nothing new begins until <unloads> is 0 */
+    struct hearth_job *retry; /* met no memory, and has the device alone now */
+    int64_t finish_us;        /* of what runs, as learned */
     hearth_sched_model_t *load_for; /* room is being made for it */
     struct hearth_exec_task arena_task;
     bool arena_out, arena_retried;
@@ -79,9 +82,10 @@ void hearth__sched_fail_waiting(hearth_sched_t *s, hearth_sched_model_t *model,
 /* place.c: starts whatever can be started. After every event. */
 void hearth__sched_pump(hearth_sched_t *s);
 void hearth__sched_unload(hearth_sched_t *s, struct hearth__sched_slot *slot);
-/* Unloads what is not pinned on the device, but for <spare>. */
-void hearth__sched_unload_all(hearth_sched_t *s, uint32_t device,
-                              const hearth_sched_model_t *spare);
+/* A call met no memory: unloads what is not pinned on the device, but for
+ * <spare>, and lets nothing begin there until that is done. */
+void hearth__sched_make_way(hearth_sched_t *s, uint32_t device,
+                            const hearth_sched_model_t *spare);
 void hearth__sched_send(hearth_sched_t *s, hearth_sched_model_t *model,
                         struct hearth_exec_task *task,
                         enum hearth_exec_kind kind, uint32_t device,

@@ -697,6 +697,8 @@ static void any_order_of_events_keeps_the_books(void **state)
             break;
         case 4:
             hearth_manual_clock_advance(&hand, random_below(100000));
+            if (armed_us <= hearth_now_us(&hand.clock))
+                hearth_sched_timer(sched);
             if (random_below(50) == 0)
                 hearth_sched_model_unload(sched, m[random_below(MODELS)]);
             break;
@@ -717,7 +719,7 @@ static void any_order_of_events_keeps_the_books(void **state)
         /* Work is waiting only while something is under way. */
         struct hearth_sched_report r;
         hearth_sched_report(sched, &r);
-        if (r.waiting > 0 && task_count == 0)
+        if (r.waiting > 0 && task_count == 0 && armed_us == INT64_MAX)
             fail_msg("event %d: %u jobs wait and nothing is under way", e,
                      r.waiting);
     }
