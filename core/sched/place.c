@@ -359,6 +359,12 @@ static bool pump_once(hearth_sched_t *s)
     uint32_t count = 0;
     s->pass++;
     release_unwanted(s);
+    /* First whoever a device is kept for, though he need not be the oldest. */
+    for (uint32_t i = 0; i < s->device_count; i++) {
+        struct hearth_job *job = s->devices[i].retry;
+        if (job != NULL && job->waiting && try_job(s, job) != KEPT)
+            return true;
+    }
     for (struct hearth_job *job = s->first;
          job != NULL && count < HEARTH_POLICY_CANDIDATES; job = job->next) {
         if (job->model->pass == s->pass)
