@@ -58,6 +58,8 @@ struct hearth_dev {
     char name[64], arch[32];
 };
 
+/* Cores that a cgroup's "quota period" is worth, rounded up; many for "max". */
+int cpu_quota_cores(const char *text);
 /* Sets the calling thread's OpenMP team and cores; cheap when it is done. */
 void cpu_bind_thread(hearth_dev_t *dev);
 /* The same team for a while, on any thread and on its own cores: primitives are

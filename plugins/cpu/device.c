@@ -154,6 +154,37 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
     return HEARTH_OK;
 }
 
+int cpu_quota_cores(const char *text)
+{
+    long long quota, period;
+    if (sscanf(text, "%lld %lld", &quota, &period) != 2 || quota <= 0 ||
+        period <= 0 || (quota - 1) / period >= CORES_MAX)
+        return CORES_MAX;
+    return (int)((quota - 1) / period) + 1;
+}
+
+/* A container may see every core and have the time of one: more threads than
+ * that only wait for each other until the next period. */
+static int quota_of_container(void)
+{
+    static const char *const files[][2] = {
+        {"/sys/fs/cgroup/cpu.max", NULL},
+        {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+         "/sys/fs/cgroup/cpu/cpu.cfs_period_us"}};
+    char text[96] = "";
+    for (int i = 0; i < 2 && text[0] == '\0'; i++)
+        for (int k = 0; k < 2 && files[i][k] != NULL; k++) {
+            size_t at = strlen(text);
+            FILE *f = fopen(files[i][k], "re");
+            if (f == NULL)
+                continue;
+            if (fgets(text + at, 48, f) != NULL)
+                text[strcspn(text, "\n")] = ' ';
+            fclose(f);
+        }
+    return cpu_quota_cores(text);
+}
+
 /* Of the cores that this process may use those that were asked for; all when
  * none was. */
 static int choose_cores(hearth_dev_t *dev, struct hearth_error *err)
@@ -171,6 +202,9 @@ static int choose_cores(hearth_dev_t *dev, struct hearth_error *err)
                                i);
         dev->threads++;
     }
+    int quota = dev->pinned ? CORES_MAX : quota_of_container();
+    if (dev->threads > quota)
+        dev->threads = quota;
 #ifndef _OPENMP
     dev->threads = 1;
 #endif
@@ -247,14 +281,19 @@ static uint64_t resident_bytes(void)
 /* What all memory of the host, or of this container, is. */
 static uint64_t host_bytes(void)
 {
+    static const char *const limits[] = {
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     uint64_t bytes =
         (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    unsigned long long limit;
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
-    if (f != NULL && fscanf(f, "%llu", &limit) == 1 && limit < bytes)
-        bytes = limit;
-    if (f != NULL)
-        fclose(f);
+    for (int i = 0; i < 2; i++) {
+        unsigned long long limit;
+        FILE *f = fopen(limits[i], "re");
+        if (f != NULL && fscanf(f, "%llu", &limit) == 1 && limit < bytes)
+            bytes = limit;
+        if (f != NULL)
+            fclose(f);
+    }
     return bytes;
 }
 

@@ -44,13 +44,44 @@ static struct hearth_device_properties properties(const hearth_device_t *d)
     return p;
 }
 
+/* All that are allowed, but no more than a container's share of time. */
+static bool is_all(uint32_t units)
+{
+    char text[64] = "";
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (f != NULL && fgets(text, sizeof text, f) == NULL)
+        text[0] = '\0';
+    if (f != NULL)
+        fclose(f);
+    int quota = cpu_quota_cores(text), cores = allowed_cores();
+    return units == (uint32_t)(quota < cores ? quota : cores);
+}
+
+static void a_container_s_share_is_rounded_up_to_cores(void **state)
+{
+    static const struct {
+        const char *text;
+        int cores;
+    } cases[] = {
+        {"50000 100000", 1},  {"100000 100000\n", 1},
+        {"100001 100000", 2}, {"250000 100000", 3},
+        {"max 100000", 1024}, {"-1 100000", 1024},
+        {"0 100000", 1024},   {"1 0", 1024},
+        {"", 1024},           {"100000", 1024},
+        {"nonsense", 1024},   {"9223372036854775807 1", 1024},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(cpu_quota_cores(cases[i].text), cases[i].cores);
+}
+
 static void no_spec_takes_every_allowed_core(void **state)
 {
     (void)state;
     hearth_device_t d;
     cpu_open(&d, "");
     struct hearth_device_properties p = properties(&d);
-    assert_int_equal(p.units, allowed_cores());
+    assert_true(is_all(p.units));
     assert_int_equal(p.alignment, 64);
     assert_true(p.caps & HEARTH_CAP_HOST_MEMORY);
     assert_false(p.caps & HEARTH_CAP_ASYNC_RUN);
@@ -75,7 +106,7 @@ static void a_spec_names_cores_and_memory(void **state)
     cpu_close(&d);
     cpu_open(&d, "mem=70000000");
     assert_int_equal(properties(&d).bytes_total, 70000000);
-    assert_int_equal(properties(&d).units, allowed_cores());
+    assert_true(is_all(properties(&d).units));
     cpu_close(&d);
 }
 
@@ -243,16 +274,16 @@ static void a_thread_moves_between_devices_with_its_cores(void **state)
     hearth_device_t one, all;
     char spec[16];
     (void)state;
-    int cores = allowed_cores();
     snprintf(spec, sizeof spec, "%d", first_core());
     cpu_open(&one, spec);
     cpu_open(&all, "");
+    int cores = allowed_cores();
     cpu_bind_thread(one.dev);
     assert_int_equal(allowed_cores(), 1);
     /* A device that is opened now still sees the process's cores. */
     hearth_device_t later;
     cpu_open(&later, "");
-    assert_int_equal(properties(&later).units, cores);
+    assert_int_equal(properties(&later).units, properties(&all).units);
     cpu_bind_thread(all.dev);
     assert_int_equal(allowed_cores(), cores);
     cpu_close(&later);
@@ -277,6 +308,7 @@ static void the_probe_says_what_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_container_s_share_is_rounded_up_to_cores),
         cmocka_unit_test(no_spec_takes_every_allowed_core),
         cmocka_unit_test(a_spec_names_cores_and_memory),
         cmocka_unit_test(a_bad_spec_is_refused_with_the_word),
