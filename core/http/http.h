@@ -270,16 +270,18 @@ hearth_http_client_create(hearth_http_client_t **client, hearth_loop_t *loop,
 /* Ends every call with HEARTH_ECLOSING. Not from a callback of this client. */
 void hearth_http_client_destroy(hearth_http_client_t **client);
 
-/* Starts a call; everything in <spec> is copied. A call is sent again, once,
- * only when a kept connection turns out to be closed before the upstream took
- * one byte of it, or of an idempotent method without a streamed body before it
- * answered one. HEARTH_EINVAL, HEARTH_ENOMEM: no callback comes. */
+/* Starts a call; everything in <spec> is copied. A call without a streamed
+ * body is sent again, once, when a kept connection turns out to be closed
+ * before one byte of the call was sent, or, for an idempotent method, before
+ * one byte of an answer came. HEARTH_EINVAL (also for CONNECT), HEARTH_ENOMEM,
+ * HEARTH_ECLOSING (the client is being destroyed): no callback comes. */
 apr_status_t hearth_http_call_start(hearth_http_call_t **call,
                                     hearth_http_client_t *client,
                                     const struct hearth_http_call_spec *spec,
                                     const struct hearth_http_call_handler *h);
-/* The streamed body: as hearth_http_write and hearth_http_reply_end. Bytes
- * that come before the connection stands are buffered. */
+/* The streamed body: as hearth_http_write and hearth_http_reply_end (a body
+ * that is too short ends the call with HEARTH_ECANCELED). Bytes that come
+ * before the connection stands are buffered. */
 apr_status_t hearth_http_call_write(hearth_http_call_t *call, const void *data,
                                     size_t bytes);
 apr_status_t hearth_http_call_finish(hearth_http_call_t *call);

@@ -34,12 +34,20 @@ hearth__http_resolve(const char *text, bool listening,
 #define HEARTH__HTTP_CHUNKED (-1)
 #define HEARTH__HTTP_UNTIL_CLOSE (-2) /* body_bytes of some responses */
 
+/* What may come next between the pieces of a chunked body. */
+enum hearth__http_framing {
+    HEARTH__HTTP_FRAMING_LINE = 0, /* within a line, or at its start */
+    HEARTH__HTTP_FRAMING_LF,       /* CR was last: only LF */
+    HEARTH__HTTP_FRAMING_DATA      /* data was last: more of it, or CR */
+};
+
 struct hearth__http_in {
     struct hearth__http_parser parser;
     char *buf;
     uint32_t cap, len, pos, floor;
     uint32_t head_limit, header_limit, target_limit;
     uint32_t overhead_bytes; /* framing since the last piece of body */
+    enum hearth__http_framing framing;
     bool request;
 
     /* The head, valid after hearth__http_in_head. */
@@ -100,6 +108,9 @@ apr_status_t hearth__http_out_send_ref(struct hearth__http_out *out, int fd,
                                        void (*release)(void *ctx), void *ctx);
 /* Sends queued bytes until the kernel takes no more. The system's code. */
 apr_status_t hearth__http_out_flush(struct hearth__http_out *out, int fd);
+/* Moves what is queued in <from> behind what is queued in <out>. */
+void hearth__http_out_append(struct hearth__http_out *out,
+                             struct hearth__http_out *from);
 void hearth__http_out_clear(struct hearth__http_out *out);
 
 /* ---- Text of a head (message.c) ---- */

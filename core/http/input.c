@@ -36,6 +36,7 @@ void hearth__http_in_begin(struct hearth__http_in *in, bool request)
     }
     in->floor = 0;
     in->overhead_bytes = 0;
+    in->framing = HEARTH__HTTP_FRAMING_LINE;
     in->header_count = 0;
     in->request = request;
     hearth__http_parser_begin(&in->parser, request, in->header_limit);
@@ -67,12 +68,14 @@ ssize_t hearth__http_in_read(struct hearth__http_in *in, int fd, int *error,
 {
     if (in->parser.head_done && in->pos == in->len)
         in->pos = in->len = in->floor;
+    if (!in->parser.head_done && in->len >= in->head_limit) {
+        *error = HEARTH_ETOOBIG;
+        return -1;
+    }
     if (in->len == in->cap && !in->parser.head_done) {
         uint32_t cap = in->cap == 0 ? HEARTH__HTTP_BUFFER_BYTES : in->cap * 2;
-        if (cap > in->head_limit)
-            cap = in->head_limit;
-        *error = cap <= in->cap ? HEARTH_ETOOBIG : HEARTH_ENOMEM;
-        if (cap <= in->cap || !reserve(in, cap))
+        *error = HEARTH_ENOMEM;
+        if (!reserve(in, cap < in->head_limit ? cap : in->head_limit))
             return -1;
     }
     HEARTH_ASSERT(in->len < in->cap);
@@ -87,6 +90,42 @@ ssize_t hearth__http_in_read(struct hearth__http_in *in, int fd, int *error,
     return n;
 }
 
+/* Framing bytes are lines: CR and LF come in pairs only, and there is no other
+ * control character. A reader that ends a line at a lone LF, or at CR and any
+ * byte (http-parser as distributions build it does both), would find another
+ * chunk there than a proxy before it did. */
+static bool check_framing_bytes(struct hearth__http_in *in, const char *at,
+                                const char *end)
+{
+    for (; at < end; at++) {
+        unsigned char c = (unsigned char)*at;
+        bool lf_due = in->framing == HEARTH__HTTP_FRAMING_LF;
+        bool cr_due = in->framing == HEARTH__HTTP_FRAMING_DATA;
+        if (lf_due != (c == '\n') || (cr_due && c != '\r') ||
+            (c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f)
+            return false;
+        in->framing =
+            c == '\r' ? HEARTH__HTTP_FRAMING_LF : HEARTH__HTTP_FRAMING_LINE;
+    }
+    return true;
+}
+
+/* Checks what was consumed from <before> on, but for the piece of body. */
+static bool check_chunk(struct hearth__http_in *in, uint32_t before,
+                        enum hearth__http_event event)
+{
+    const char *at = in->buf + (before > in->floor ? before : in->floor);
+    const char *end = in->buf + in->pos;
+    if (event != HEARTH__HTTP_BODY)
+        return check_framing_bytes(in, at, end);
+    const char *data = in->parser.body_data;
+    if (!check_framing_bytes(in, at, data) ||
+        in->framing == HEARTH__HTTP_FRAMING_LF)
+        return false;
+    in->framing = HEARTH__HTTP_FRAMING_DATA;
+    return check_framing_bytes(in, data + in->parser.body_bytes, end);
+}
+
 enum hearth__http_event hearth__http_in_next(struct hearth__http_in *in)
 {
     bool body = in->parser.head_done;
@@ -95,6 +134,11 @@ enum hearth__http_event hearth__http_in_next(struct hearth__http_in *in)
         hearth__http_parser_next(&in->parser, in->buf, &in->pos, in->len);
     if (event == HEARTH__HTTP_HEAD)
         in->floor = in->parser.head_end;
+    if (body && in->body_bytes == HEARTH__HTTP_CHUNKED &&
+        event != HEARTH__HTTP_BAD && !check_chunk(in, before, event)) {
+        in->parser.error_text = "malformed chunk";
+        return HEARTH__HTTP_BAD;
+    }
     if (event == HEARTH__HTTP_BODY)
         in->overhead_bytes = 0;
     else if (body)
@@ -352,6 +396,8 @@ bool hearth__http_in_head(struct hearth__http_in *in,
     const struct hearth__http_parser *parser = &in->parser;
     in->keep_alive = parser->keep_alive;
     in->method = in->target = in->path = in->query = "";
+    if (in->floor > in->head_limit)
+        return fail(fault, 431, "header fields too large");
     if (!check_lines(in, fault) ||
         (in->request && !check_request_line(in, fault)) ||
         !check_fields(in, fault) || !check_framing(in, fault))

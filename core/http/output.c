@@ -189,6 +189,20 @@ apr_status_t hearth__http_out_flush(struct hearth__http_out *out, int fd)
     return 0;
 }
 
+void hearth__http_out_append(struct hearth__http_out *out,
+                             struct hearth__http_out *from)
+{
+    if (from->head == NULL)
+        return;
+    if (out->tail != NULL)
+        out->tail->next = from->head;
+    else
+        out->head = from->head;
+    out->tail = from->tail;
+    out->bytes += from->bytes;
+    *from = (struct hearth__http_out){0};
+}
+
 void hearth__http_out_clear(struct hearth__http_out *out)
 {
     while (out->head != NULL)

@@ -88,11 +88,15 @@ static int on_head(hearth__http_raw_parser *raw)
     parser->head_done = true;
     /* An upgrade is not for us: what follows is an ordinary message. */
     raw->upgrade = 0;
-    if (parser->skip_body)
+    /* http-parser believes a Content-Length here, which tells of another
+     * answer's body. */
+    unsigned status = raw->status_code;
+    if (parser->skip_body || status / 100 == 1 || status == 204 ||
+        status == 304)
         raw->flags |= F_SKIPBODY;
     parser->major = (uint8_t)raw->http_major;
     parser->minor = (uint8_t)raw->http_minor;
-    parser->status = (uint16_t)raw->status_code;
+    parser->status = (uint16_t)status;
 #ifdef HAVE_LLHTTP
     parser->keep_alive = llhttp_should_keep_alive(raw) != 0;
 #else

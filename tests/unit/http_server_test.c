@@ -398,6 +398,28 @@ static void malformed_and_ambiguous_requests_are_refused(void **state)
         {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
          "fffffffffffffffff\r\n",
          400},
+        /* Lines of a chunked body that not all readers end at one place. */
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1\r\naXY0\r\n\r\n",
+         400},
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1\ra\r\n0\r\n\r\n",
+         400},
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1;x\ry\r\na\r\n0\r\n\r\n",
+         400},
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1;x\ny\r\na\r\n0\r\n\r\n",
+         400},
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1\na\n0\n\n",
+         400},
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\nT: v\n\r\n",
+         400},
+        {"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\nT: v\001\r\n\r\n",
+         400},
         {"GET /now HTTP/1.1\r\nHost: a\r\nExpect: soon\r\n\r\n", 417},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
