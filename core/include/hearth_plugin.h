@@ -220,7 +220,8 @@ struct hearth_plan {
 struct hearth_execution {
     uint32_t struct_bytes;
     uint32_t input_count;
-    const struct hearth_view *inputs; /* host memory, dense, in graph order */
+    const struct hearth_view *inputs; /* host memory, dense, aligned to their
+                                         elements, in graph order */
     void *arena; /* device memory of the core, >= plan's arena_bytes; one run at
                     a time uses it */
     uint64_t arena_bytes;
