@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -40,6 +41,16 @@ static void answer(hearth_http_request_t *req, const char *text)
                      0);
 }
 
+static char *large;
+static size_t large_left;
+static int released;
+
+static void release_large(void *ctx)
+{
+    (void)ctx;
+    released++;
+}
+
 static void on_request(void *ctx, hearth_http_request_t *req)
 {
     const char *path = hearth_http_path(req);
@@ -47,6 +58,10 @@ static void on_request(void *ctx, hearth_http_request_t *req)
     saw("%s %s;", hearth_http_method(req), hearth_http_target(req));
     if (strcmp(path, "/now") == 0)
         answer(req, "now");
+    else if (strcmp(path, "/ref") == 0)
+        assert_int_equal(hearth_http_reply_ref(req, 200, NULL, 0, large,
+                                               large_left, release_large, NULL),
+                         0);
     else if (strcmp(path, "/hold") == 0)
         held = req;
     else if (hearth_http_accept(req, strcmp(path, "/small") == 0 ? 10 : 0) ==
@@ -68,9 +83,6 @@ static void on_body(void *ctx, hearth_http_request_t *req, const char *data,
     else
         saw("[%zu]", bytes);
 }
-
-static char *large;
-static size_t large_left;
 
 static void pump_large(hearth_http_request_t *req)
 {
@@ -327,6 +339,41 @@ static void a_large_answer_waits_for_its_reader(void **state)
     stop();
 }
 
+static void a_referenced_body_is_released_once(void **state)
+{
+    (void)state;
+    static char body[3000000];
+    large = body;
+    large_left = sizeof body;
+    start(NULL);
+    /* All of it is read; nothing is copied meanwhile. */
+    released = 0;
+    int fd = dial();
+    uint64_t before = hearth_mem_used_bytes();
+    say(fd, "GET /ref HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(released, 0);
+    assert_true(hearth_mem_used_bytes() - before < 100000);
+    size_t got = 0;
+    for (int i = 0; i < 10000 && got < sizeof body; i++) {
+        ssize_t n = read(fd, heard, sizeof heard);
+        got += n > 0 ? (size_t)n : 0;
+        turns(1);
+    }
+    turns(3);
+    assert_int_equal(released, 1);
+    say(fd, "HEAD /ref HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(released, 2);
+    hear(fd);
+    /* The client leaves in the middle. */
+    say(fd, "GET /ref HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(released, 2);
+    close(fd);
+    turns(4);
+    assert_int_equal(released, 3);
+    assert_string_equal(seen, "GET /ref;done;HEAD /ref;done;GET /ref;left;");
+    stop();
+}
+
 static void an_answer_shorter_than_announced_is_seen_as_broken(void **state)
 {
     (void)state;
@@ -506,6 +553,34 @@ static void limits_have_their_own_answers(void **state)
     free(text);
 }
 
+static void a_limit_is_the_same_for_every_request_of_a_connection(void **state)
+{
+    (void)state;
+    struct hearth_http_limits limits;
+    hearth_http_limits_init(&limits);
+    limits.header_bytes = 2000;
+    start(&limits);
+    int fd = dial();
+    char text[12000];
+    snprintf(text, sizeof text,
+             "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"
+             "%09000d",
+             1); /* makes the buffer grow */
+    say(fd, text);
+    assert_string_equal(hear(fd), OK);
+    for (int bytes = 1900; bytes <= 2100; bytes += 200) {
+        snprintf(text, sizeof text, "GET /now HTTP/1.1\r\nHost: a\r\nX: %0*d",
+                 bytes - 35, 1);
+        strcat(text, "\r\n\r\n");
+        assert_int_equal(strlen(text), bytes);
+        say(fd, text);
+        assert_non_null(
+            strstr(hear(fd), bytes < 2000 ? "HTTP/1.1 200 " : "HTTP/1.1 431 "));
+    }
+    close(fd);
+    stop();
+}
+
 static void a_refused_body_is_dropped_and_the_connection_lives(void **state)
 {
     (void)state;
@@ -574,7 +649,115 @@ static void a_paused_body_waits_and_has_no_timeout(void **state)
     stop();
 }
 
+static void a_client_that_does_not_read_is_given_up(void **state)
+{
+    (void)state;
+    static char body[3000000];
+    large = body;
+    large_left = sizeof body;
+    struct hearth_http_limits limits;
+    hearth_http_limits_init(&limits);
+    limits.write_us = 5000000;
+    start(&limits);
+    released = 0;
+    int fd = dial();
+    say(fd, "GET /ref HTTP/1.1\r\nHost: a\r\n\r\n");
+    later(4900000);
+    while (read(fd, heard, sizeof heard) > 0)
+        ;
+    turns(2); /* progress: the wait begins anew */
+    later(4900000);
+    assert_int_equal(released, 0);
+    later(200000);
+    assert_int_equal(released, 1);
+    assert_string_equal(seen, "GET /ref;timeout;");
+    close(fd);
+    stop();
+}
+
+static void a_request_has_a_time_limit_as_a_whole(void **state)
+{
+    (void)state;
+    struct hearth_http_limits limits;
+    hearth_http_limits_init(&limits);
+    limits.read_us = 60000000;
+    start(&limits);
+    int fd = dial();
+    say(fd, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n");
+    for (int i = 0; i < 5; i++) {
+        later(11000000);
+        say(fd, "x"); /* never silent for long */
+    }
+    assert_string_equal(hear(fd), "");
+    later(5100000);
+    assert_non_null(strstr(hear(fd), "HTTP/1.1 408 "));
+    assert_non_null(strstr(seen, "timeout;"));
+    close(fd);
+    stop();
+}
+
 /* ---- Ends ---- */
+
+static void a_client_that_sends_no_more_still_gets_what_is_ready(void **state)
+{
+    (void)state;
+    start(NULL);
+    int fd = dial();
+    say_bytes(fd,
+              "GET /now HTTP/1.1\r\nHost: a\r\n\r\n"
+              "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+              strlen("GET /now HTTP/1.1\r\nHost: a\r\n\r\n"
+                     "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"
+                     "\r\nhi"));
+    shutdown(fd, SHUT_WR);
+    turns(6);
+    assert_string_equal(hear(fd), NOW OK "$");
+    assert_string_equal(seen, "GET /now;done;POST /a;[hi]complete;done;");
+    close(fd);
+    fd = dial();
+    say_bytes(fd, "GET /now HT", 11);
+    shutdown(fd, SHUT_WR);
+    turns(4);
+    assert_string_equal(hear(fd), "$");
+    close(fd);
+    stop();
+}
+
+static void without_descriptors_the_server_waits_and_goes_on(void **state)
+{
+    (void)state;
+    char path[64];
+    struct hearth_error err = {0};
+    int listener;
+    struct rlimit old, low;
+    start(NULL);
+    snprintf(path, sizeof path, "unix:/tmp/hearth-emfile-%d", (int)getpid());
+    assert_int_equal(hearth_http_listen(&listener, path, &err), 0);
+    assert_int_equal(hearth_http_server_listen(server, listener), 0);
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path + 5);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = old;
+    low.rlim_cur = (rlim_t)fd + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    turns(3);
+    struct hearth_http_server_stats stats;
+    hearth_http_server_stats(server, &stats);
+    assert_int_equal(stats.accepted, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    turns(3); /* it looks away: no event makes it spin */
+    hearth_http_server_stats(server, &stats);
+    assert_int_equal(stats.accepted, 0);
+    later(100001);
+    say(fd, "GET /now HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_string_equal(hear(fd), NOW);
+    close(fd);
+    close(listener);
+    unlink(sa.sun_path);
+    stop();
+}
 
 static void a_client_that_leaves_is_noticed_at_once(void **state)
 {
@@ -751,13 +934,19 @@ int main(void)
         cmocka_unit_test(head_requests_get_no_body),
         cmocka_unit_test(an_answer_may_be_streamed),
         cmocka_unit_test(a_large_answer_waits_for_its_reader),
+        cmocka_unit_test(a_referenced_body_is_released_once),
         cmocka_unit_test(an_answer_shorter_than_announced_is_seen_as_broken),
         cmocka_unit_test(malformed_and_ambiguous_requests_are_refused),
         cmocka_unit_test(a_nul_byte_in_a_header_is_refused),
         cmocka_unit_test(limits_have_their_own_answers),
+        cmocka_unit_test(a_limit_is_the_same_for_every_request_of_a_connection),
         cmocka_unit_test(a_refused_body_is_dropped_and_the_connection_lives),
         cmocka_unit_test(slow_clients_are_told_and_closed),
         cmocka_unit_test(a_paused_body_waits_and_has_no_timeout),
+        cmocka_unit_test(a_client_that_does_not_read_is_given_up),
+        cmocka_unit_test(a_request_has_a_time_limit_as_a_whole),
+        cmocka_unit_test(a_client_that_sends_no_more_still_gets_what_is_ready),
+        cmocka_unit_test(without_descriptors_the_server_waits_and_goes_on),
         cmocka_unit_test(a_client_that_leaves_is_noticed_at_once),
         cmocka_unit_test(draining_lets_requests_finish_and_closes_the_idle),
         cmocka_unit_test(a_drain_ends_at_its_deadline),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event loop, mostly on a clock moved by hand. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -330,6 +331,13 @@ static void a_signal_comes_as_a_callback(void **state)
     assert_string_equal(trace, "u");
 }
 
+static void stop_at_timer(struct hearth_loop_timer *timer)
+{
+    note('t');
+    (void)timer;
+    hearth_loop_stop(loop);
+}
+
 static int ended_status;
 
 static void on_child(struct hearth_loop_child *child, int wait_status)
@@ -366,6 +374,69 @@ static void a_child_is_reaped_and_its_status_told(void **state)
     assert_string_equal(trace, "cc");
 }
 
+static void a_child_gets_its_descriptors_directory_and_environment(void **state)
+{
+    (void)state;
+    int in[2], out[2];
+    char text[64] = "";
+    struct hearth_loop_child child = {0};
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    struct hearth_loop_child_spec spec = {
+        .argv =
+            (const char *const[]){"/bin/sh", "-c",
+                                  "read x; pwd; echo $x $NAME >&2; echo $HOME",
+                                  NULL},
+        .envp = (const char *const[]){"NAME=value", NULL},
+        .directory = "/",
+        .stdio = {in[0], out[1], out[1]}};
+    assert_int_equal(write(in[1], "said\n", 5), 5);
+    assert_int_equal(hearth_loop_child_start(loop, &child, &spec, on_child), 0);
+    close(in[0]);
+    close(in[1]);
+    close(out[1]);
+    assert_int_equal(hearth_loop_run(loop), 0);
+    assert_true(WIFEXITED(ended_status));
+    size_t bytes = 0;
+    for (ssize_t n;
+         (n = read(out[0], text + bytes, sizeof text - 1 - bytes)) > 0;)
+        bytes += (size_t)n;
+    assert_string_equal(text, "/\nsaid value\n\n");
+    close(out[0]);
+}
+
+static void killing_a_child_kills_its_whole_group(void **state)
+{
+    (void)state;
+    int out[2];
+    char c;
+    struct hearth_loop_child child = {0};
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    struct hearth_loop_child_spec spec = {
+        .argv =
+            (const char *const[]){"sh", "-c", "sleep 1000 & echo; wait", NULL},
+        .stdio = {-1, out[1], -1}};
+    assert_int_equal(hearth_loop_child_start(loop, &child, &spec, on_child), 0);
+    close(out[1]);
+    assert_int_equal(read(out[0], &c, 1), 1); /* both are there */
+    assert_int_equal(hearth_loop_child_kill(&child, SIGKILL), 0);
+    assert_int_equal(hearth_loop_run(loop), 0);
+    assert_true(WIFSIGNALED(ended_status));
+    assert_int_equal(read(out[0], &c, 1), 0); /* nobody holds it open */
+    close(out[0]);
+}
+
+static void a_stop_before_the_run_ends_that_run_only(void **state)
+{
+    (void)state;
+    struct hearth_loop_timer timer = {0};
+    hearth_loop_stop(loop);
+    assert_int_equal(hearth_loop_run(loop), 0);
+    hearth_loop_timer_start(loop, &timer, 0, 0, stop_at_timer);
+    assert_int_equal(hearth_loop_run(loop), 0);
+    assert_string_equal(trace, "t");
+}
+
 static void a_loop_without_memory_is_not_made(void **state)
 {
     (void)state;
@@ -395,6 +466,9 @@ int main(void)
         TEST(a_descriptor_stopped_in_the_same_turn_is_not_called),
         TEST(a_signal_comes_as_a_callback),
         TEST(a_child_is_reaped_and_its_status_told),
+        TEST(a_child_gets_its_descriptors_directory_and_environment),
+        TEST(killing_a_child_kills_its_whole_group),
+        TEST(a_stop_before_the_run_ends_that_run_only),
         TEST(a_loop_without_memory_is_not_made),
     };
     return hearth_base_init() != 0 || cmocka_run_group_tests(tests, NULL, NULL);
