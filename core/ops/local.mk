@@ -6,4 +6,4 @@ libhearth_ops_la_SOURCES += core/ops/ops.h core/ops/ops_impl.h \
 	core/ops/batch.c core/ops/half.c core/ops/number.c \
 	core/ops/eval_elementwise.c core/ops/eval_move.c \
 	core/ops/eval_conv.c core/ops/eval_matmul.c core/ops/eval_reduce.c \
-	core/ops/spec.c core/ops/arena.c
+	core/ops/run.c core/ops/spec.c core/ops/arena.c

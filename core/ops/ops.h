@@ -53,7 +53,7 @@ enum hearth_op {
     HEARTH_OP_ADD, /* numpy broadcasting; act */
     HEARTH_OP_SUB,
     HEARTH_OP_MUL,
-    HEARTH_OP_DIV, /* integers truncate; integer x/0 is an error, CLIENT */
+    HEARTH_OP_DIV,    /* integers truncate; integer x/0 is an error, CLIENT */
     HEARTH_OP_CONCAT, /* inputs...; AXIS */
     /* data, shape i64 [r]; ALLOW_ZERO */
     HEARTH_OP_RESHAPE,
@@ -149,7 +149,7 @@ struct hearth_op_call {
 
 struct hearth_op_row {
     enum hearth_op op;
-    const char *name; /* ONNX's: "Conv" */
+    const char *name;               /* ONNX's: "Conv" */
     uint8_t min_inputs, max_inputs; /* max 255: any number */
     uint8_t max_outputs;
     /* 1 << dtype for every element type that input 0 may have. */
@@ -229,6 +229,25 @@ int hearth_spec_create(struct hearth_spec *spec, const struct hearth_graph *g,
                        const struct hearth_shape *inputs,
                        struct hearth_error *err);
 void hearth_spec_destroy(struct hearth_spec *spec);
+
+/* ---- One node of a specialised graph, on host memory ----
+ * Room for the views of the node with the most inputs; one run at a time. */
+struct hearth_op_scratch {
+    struct hearth_view *views;
+    const struct hearth_view **in;
+    const struct hearth_value_info **infos;
+};
+/* False: out of memory, and empty. */
+bool hearth_op_scratch_create(struct hearth_op_scratch *scratch,
+                              const struct hearth_graph *g);
+void hearth_op_scratch_destroy(struct hearth_op_scratch *scratch);
+/* Evaluates node <number> by its row. <place> tells where input or output <k>,
+ * which is value <value>, has its dense bytes. The row's statuses. */
+int hearth_op_run(const struct hearth_graph *g, const struct hearth_spec *spec,
+                  uint32_t number, const struct hearth_op_scratch *scratch,
+                  void *(*place)(void *ctx, uint32_t value, bool output,
+                                 uint32_t k),
+                  void *ctx, struct hearth_error *err);
 
 /* ---- One arena, planned -----------------------------------------------
  * Offsets for buffers with known first and last use, none overlapping in both

@@ -221,9 +221,7 @@ struct cpu_plan {
     struct cpu_ref *refs; /* of evaluated nodes' inputs */
     uint32_t ref_count, ref_capacity;
     struct cpu_ref *outputs; /* plain, one a graph output */
-    struct hearth_view *views;
-    const struct hearth_view **in;
-    const struct hearth_value_info **infos;
+    struct hearth_op_scratch scratch;
     uint64_t arena_bytes;
     uint64_t own_bytes; /* of this struct and all that hangs on it */
     uint64_t used;      /* by the model's count of uses */

@@ -335,22 +335,6 @@ static void count_own_bytes(struct cpu_plan *p, const struct hearth_graph *g)
     p->own_bytes = sum;
 }
 
-/* Room for the views of the node with most inputs. */
-static bool make_scratch(struct cpu_plan *p, const struct hearth_graph *g)
-{
-    uint32_t most = 1;
-    for (uint32_t n = 0; n < g->node_count; n++) {
-        uint32_t count = hearth_graph_node(g, n)->input_count;
-        most = count > most ? count : most;
-    }
-    p->views = cpu_calloc(most, sizeof *p->views);
-    p->in = cpu_calloc(most, sizeof *p->in);
-    p->infos = cpu_calloc(most, sizeof *p->infos);
-    p->outputs = cpu_calloc((size_t)g->output_count + 1, sizeof *p->outputs);
-    return p->views != NULL && p->in != NULL && p->infos != NULL &&
-           p->outputs != NULL;
-}
-
 int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
                     const struct cpu_packs *packs, struct hearth_spec *spec,
                     struct cpu_plan **out, struct hearth_error *err)
@@ -366,7 +350,10 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
     l.plan->spec = *spec;
     l.values = cpu_calloc((size_t)g->value_count + 1, sizeof *l.values);
     l.last_node = cpu_calloc((size_t)g->value_count + 1, sizeof *l.last_node);
-    if (l.values == NULL || l.last_node == NULL || !make_scratch(l.plan, g))
+    if (l.values == NULL || l.last_node == NULL ||
+        !hearth_op_scratch_create(&l.plan->scratch, g) ||
+        (l.plan->outputs = cpu_calloc((size_t)g->output_count + 1,
+                                      sizeof *l.plan->outputs)) == NULL)
         rc = cpu_no_memory(err);
     if (rc == HEARTH_OK) {
         find_last_nodes(&l);
@@ -400,8 +387,6 @@ void cpu_plan_destroy(struct cpu_plan *plan)
     free(plan->steps);
     free(plan->refs);
     free(plan->outputs);
-    free(plan->views);
-    free(plan->in);
-    free(plan->infos);
+    hearth_op_scratch_destroy(&plan->scratch);
     free(plan);
 }

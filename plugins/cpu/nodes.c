@@ -10,56 +10,25 @@
 
 /* ---- The reference ---- */
 
-static int64_t no_symbol(void *ctx)
-{
-    (void)ctx;
-    return HEARTH_DIM_SYMBOL(0);
-}
+struct eval {
+    const struct cpu_run *run;
+    const struct cpu_step *step;
+};
 
-static int64_t *no_content(void *ctx, uint32_t count)
+static void *eval_place(void *ctx, uint32_t value, bool output, uint32_t k)
 {
-    (void)ctx;
-    (void)count;
-    return NULL;
+    const struct eval *e = ctx;
+    const struct cpu_ref *in = &e->run->plan->refs[e->step->first_ref];
+    (void)value;
+    return cpu_at(e->run, output ? &e->step->refs[k] : &in[k]);
 }
 
 static int run_eval(const struct cpu_run *run, struct cpu_step *step,
                     struct hearth_error *err)
 {
-    struct cpu_plan *p = run->plan;
-    const struct hearth_graph *g = run->graph;
-    const struct hearth_graph_node *node = hearth_graph_node(g, step->node);
-    struct hearth_value_info out_infos[2] = {0};
-    struct hearth_view out[2] = {0};
-    const struct hearth_op_call call = {.graph = g,
-                                        .node = node,
-                                        .input_count = node->input_count,
-                                        .output_count = node->output_count,
-                                        .in = p->infos,
-                                        .out = out_infos,
-                                        .fresh_symbol = no_symbol,
-                                        .content_alloc = no_content};
-    for (uint32_t k = 0; k < node->input_count; k++) {
-        uint32_t v = hearth_graph_input(g, node, k);
-        p->in[k] = NULL;
-        p->infos[k] = NULL;
-        if (v == HEARTH_NO_VALUE)
-            continue;
-        p->infos[k] = &p->spec.values[v];
-        p->views[k] =
-            hearth_view_dense(cpu_at(run, &p->refs[step->first_ref + k]),
-                              p->infos[k]->dtype, &p->infos[k]->shape);
-        p->in[k] = &p->views[k];
-    }
-    for (uint32_t k = 0; k < node->output_count && k < 2; k++) {
-        uint32_t v = hearth_graph_output(g, node, k);
-        if (v == HEARTH_NO_VALUE)
-            continue;
-        out_infos[k] = p->spec.values[v];
-        out[k] = hearth_view_dense(cpu_at(run, &step->refs[k]),
-                                   out_infos[k].dtype, &out_infos[k].shape);
-    }
-    return hearth_op_row(node->op)->eval(&call, p->in, out, err);
+    struct eval e = {run, step};
+    return hearth_op_run(run->graph, &run->plan->spec, step->node,
+                         &run->plan->scratch, eval_place, &e, err);
 }
 
 int cpu__lower_eval(struct lowering *l, struct hearth_error *err)

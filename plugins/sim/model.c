@@ -377,94 +377,34 @@ static void *value_data(const struct run *run, uint32_t v)
     return NULL;
 }
 
-/* Room for one node's views and infos: a node may have many inputs. */
-struct scratch {
-    struct hearth_view *views;
-    const struct hearth_view **in;
-    const struct hearth_value_info **infos;
-};
-
-static int64_t no_symbol(void *ctx)
+static void *node_place(void *ctx, uint32_t value, bool output, uint32_t k)
 {
-    (void)ctx;
-    return HEARTH_DIM_SYMBOL(0);
-}
-
-static int64_t *no_content(void *ctx, uint32_t count)
-{
-    (void)ctx;
-    (void)count;
-    return NULL;
-}
-
-static int run_node(struct run *run, uint32_t n, struct scratch *s,
-                    struct hearth_error *err)
-{
-    const struct hearth_graph *g = run->model->graph;
-    const struct hearth_graph_node *node = hearth_graph_node(g, n);
-    struct hearth_value_info *values = run->plan->spec.values;
-    struct hearth_value_info out_infos[2] = {0};
-    struct hearth_view out[2] = {0};
-    struct hearth_op_call call = {.graph = g,
-                                  .node = node,
-                                  .input_count = node->input_count,
-                                  .output_count = node->output_count,
-                                  .in = s->infos,
-                                  .out = out_infos,
-                                  .fresh_symbol = no_symbol,
-                                  .content_alloc = no_content};
-    for (uint32_t k = 0; k < node->input_count; k++) {
-        uint32_t v = hearth_graph_input(g, node, k);
-        s->in[k] = NULL;
-        s->infos[k] = NULL;
-        if (v == HEARTH_NO_VALUE)
-            continue;
-        s->infos[k] = &values[v];
-        s->views[k] = hearth_view_dense(value_data(run, v), values[v].dtype,
-                                        &values[v].shape);
-        s->in[k] = &s->views[k];
-    }
-    for (uint32_t k = 0; k < node->output_count && k < 2; k++) {
-        uint32_t v = hearth_graph_output(g, node, k);
-        if (v == HEARTH_NO_VALUE)
-            continue;
-        out_infos[k] = values[v];
-        out[k] = hearth_view_dense(value_data(run, v), values[v].dtype,
-                                   &values[v].shape);
-    }
-    int rc = hearth_op_row(node->op)->eval(&call, s->in, out, err);
-    if (rc != HEARTH_OK)
-        hearth_fail_prefix(err, "node %" PRIu32 " '%.60s' (%s)", n,
-                           hearth_graph_string(g, node->name),
-                           hearth_op_name(node->op));
-    return rc;
+    (void)output;
+    (void)k;
+    return value_data(ctx, value);
 }
 
 static int run_nodes(struct run *run, struct hearth_error *err)
 {
     const struct hearth_graph *g = run->model->graph;
-    struct scratch s;
-    uint32_t most = 1;
-    for (uint32_t n = 0; n < g->node_count; n++) {
-        uint32_t count = hearth_graph_node(g, n)->input_count;
-        most = count > most ? count : most;
-    }
-    s.views = calloc(most, sizeof *s.views);
-    s.in = calloc(most, sizeof *s.in);
-    s.infos = calloc(most, sizeof *s.infos);
-    int rc = s.views != NULL && s.in != NULL && s.infos != NULL
-                 ? HEARTH_OK
-                 : no_memory(err);
+    const struct hearth_spec *spec = &run->plan->spec;
+    struct hearth_op_scratch scratch;
+    int rc = hearth_op_scratch_create(&scratch, g) ? HEARTH_OK : no_memory(err);
+    if (rc != HEARTH_OK)
+        return rc;
     for (uint32_t n = 0; rc == HEARTH_OK && n < g->node_count; n++) {
+        const struct hearth_graph_node *node = hearth_graph_node(g, n);
         if (sim_host->now_us(sim_host->ctx) > run->execution->deadline_us)
             rc = hearth_fail(err, HEARTH_ETIMEOUT,
                              "sim: the deadline passed while it ran");
-        else if (!run->plan->spec.node_done[n])
-            rc = run_node(run, n, &s, err);
+        else if (!spec->node_done[n] &&
+                 (rc = hearth_op_run(g, spec, n, &scratch, node_place, run,
+                                     err)) != HEARTH_OK)
+            hearth_fail_prefix(err, "node %" PRIu32 " '%.60s' (%s)", n,
+                               hearth_graph_string(g, node->name),
+                               hearth_op_name(node->op));
     }
-    free(s.views);
-    free(s.in);
-    free(s.infos);
+    hearth_op_scratch_destroy(&scratch);
     return rc;
 }
 
