@@ -33,7 +33,9 @@ struct hearth_http_header {
 /* Why a request is over. */
 enum hearth_http_end {
     HEARTH_HTTP_DONE = 0, /* the whole answer went to the kernel */
-    HEARTH_HTTP_LEFT,     /* the client closed or reset the connection */
+    HEARTH_HTTP_LEFT,     /* the client closed or reset the connection; also
+                           * when it only shut its sending side down and the
+                           * answer was not whole: the two look alike */
     HEARTH_HTTP_TIMEOUT,  /* a body or write timeout; 408 where possible */
     HEARTH_HTTP_BAD_BODY, /* malformed body; answered with 400 */
     HEARTH_HTTP_TOO_BIG,  /* body over the limit; answered with 413 */

@@ -141,9 +141,14 @@ static void refuse_socket(hearth_http_server_t *server, int fd)
                                "Content-Type: text/plain; charset=utf-8\r\n"
                                "Connection: close\r\n\r\n"
                                "too many connections.\n";
+    char unread[4096];
     /* A new socket has room for this, or the client gets none. */
     ssize_t n = send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)n;
+    shutdown(fd, SHUT_WR);
+    /* Closing with a request unread would reset the connection, and the client
+     * might lose the answer; most requests lie here already, and are small. */
+    for (int i = 0; i < 4 && n > 0; i++)
+        n = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
     server->stats.refused++;
     close(fd);
 }

@@ -18,6 +18,12 @@ tests_fuzz_http_fuzz_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_http_fuzz_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_http_fuzz_LDADD = $(FUZZ_LIBS)
 
+noinst_PROGRAMS += tests/fuzz/http_answer_fuzz
+tests_fuzz_http_answer_fuzz_SOURCES = tests/fuzz/http_answer_fuzz.c
+tests_fuzz_http_answer_fuzz_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_http_answer_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_http_answer_fuzz_LDADD = $(FUZZ_LIBS)
+
 noinst_PROGRAMS += tests/fuzz/image_fuzz
 tests_fuzz_image_fuzz_SOURCES = tests/fuzz/image_fuzz.c
 tests_fuzz_image_fuzz_CFLAGS = $(FUZZ_CFLAGS)
@@ -30,5 +36,5 @@ tests_fuzz_oip_fuzz_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_oip_fuzz_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_oip_fuzz_LDADD = $(FUZZ_LIBS)
 endif
-EXTRA_DIST += tests/fuzz/corpus/http tests/fuzz/corpus/image \
-	tests/fuzz/corpus/oip tests/fuzz/corpus/onnx
+EXTRA_DIST += tests/fuzz/corpus/http tests/fuzz/corpus/http_answer \
+	tests/fuzz/corpus/image tests/fuzz/corpus/oip tests/fuzz/corpus/onnx
