@@ -233,6 +233,31 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *graph,
                     struct cpu_plan **plan, struct hearth_error *err);
 void cpu_plan_destroy(struct cpu_plan *plan);
 
+/* ---- Models (model.c, lowered.c) ---- */
+
+struct hearth_dev_model {
+    hearth_dev_t *dev;
+    const struct hearth_graph *graph;
+    struct cpu_packs packs;
+    char *weights;
+    struct cpu_plan *plans[CPU_PLANS_MAX];
+    uint64_t plan_bytes; /* of them all */
+    uint64_t uses;
+};
+/* A model with its packs and room for them, not filled yet; cpu_unload gives
+ * all back. */
+int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
+                   hearth_dev_model_t **model, struct hearth_error *err);
+void cpu_unload(hearth_dev_model_t *model);
+int cpu_lowered_key(hearth_dev_t *dev, char *key, uint32_t size);
+int cpu_export_lowered(hearth_dev_model_t *model,
+                       const struct hearth_sink *sink,
+                       struct hearth_error *err);
+int cpu_load_lowered(hearth_dev_t *dev, hearth_queue_t *copy_queue,
+                     const struct hearth_load *load, const void *lowered,
+                     uint64_t lowered_bytes, hearth_dev_model_t **model,
+                     uint64_t *model_bytes, struct hearth_error *err);
+
 /* ---- Kernels (kernels.c): f32, contiguous ---- */
 
 /* Four axes of a result, the last one innermost, and the operands' steps along

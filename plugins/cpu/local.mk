@@ -4,7 +4,7 @@ if PLUGIN_CPU
 noinst_LTLIBRARIES += libhearth_cpu.la
 libhearth_cpu_la_SOURCES = plugins/cpu/cpu.h plugins/cpu/lower.h \
 	plugins/cpu/nodes.h plugins/cpu/device.c plugins/cpu/dnnl.c \
-	plugins/cpu/elementwise.c plugins/cpu/kernels.c plugins/cpu/lower.c \
+	plugins/cpu/elementwise.c plugins/cpu/kernels.c plugins/cpu/lower.c plugins/cpu/lowered.c \
 	plugins/cpu/matmul.c plugins/cpu/memory.c plugins/cpu/model.c \
 	plugins/cpu/nodes.c plugins/cpu/weights.c
 libhearth_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/cpu \

@@ -15,16 +15,6 @@
 
 #include "cpu.h"
 
-struct hearth_dev_model {
-    hearth_dev_t *dev;
-    const struct hearth_graph *graph;
-    struct cpu_packs packs;
-    char *weights;
-    struct cpu_plan *plans[CPU_PLANS_MAX];
-    uint64_t plan_bytes; /* of them all */
-    uint64_t uses;
-};
-
 /* ---- Nominal shapes ---- */
 
 static void fill_shapes(const struct hearth_graph *g, int64_t size,
@@ -187,7 +177,7 @@ static void drop_plan(hearth_dev_model_t *m, int i)
     m->plans[i] = NULL;
 }
 
-static void unload(hearth_dev_model_t *m)
+void cpu_unload(hearth_dev_model_t *m)
 {
     for (int i = 0; i < CPU_PLANS_MAX; i++)
         drop_plan(m, i);
@@ -197,11 +187,9 @@ static void unload(hearth_dev_model_t *m)
     cpu_kernels_forget();
 }
 
-static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
-                const struct hearth_load *load, hearth_dev_model_t **out,
-                uint64_t *model_bytes, struct hearth_error *err)
+int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
+                   hearth_dev_model_t **out, struct hearth_error *err)
 {
-    (void)copy_queue;
     struct hearth_spec spec;
     void *weights = NULL;
     cpu_bind_thread(dev);
@@ -219,9 +207,24 @@ static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
         rc = cpu_alloc(dev, m->packs.bytes, &weights, err);
     m->weights = weights;
     if (rc == HEARTH_OK)
-        rc = load_weights(m, load, err);
+        *out = m;
+    else
+        cpu_unload(m);
+    return rc;
+}
+
+static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
+                const struct hearth_load *load, hearth_dev_model_t **out,
+                uint64_t *model_bytes, struct hearth_error *err)
+{
+    (void)copy_queue;
+    hearth_dev_model_t *m;
+    int rc = cpu_load_begin(dev, load, &m, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    rc = load_weights(m, load, err);
     if (rc != HEARTH_OK) {
-        unload(m);
+        cpu_unload(m);
         return rc;
     }
     *model_bytes = m->packs.bytes;
@@ -394,7 +397,10 @@ const struct hearth_model_calls cpu_model_calls = {
     .struct_bytes = sizeof cpu_model_calls,
     .footprint = footprint,
     .load = load,
-    .unload = unload,
+    .unload = cpu_unload,
     .plan = plan,
     .execute = execute,
+    .lowered_key = cpu_lowered_key,
+    .export_lowered = cpu_export_lowered,
+    .load_lowered = cpu_load_lowered,
 };

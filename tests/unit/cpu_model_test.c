@@ -133,6 +133,97 @@ static void weights_are_packed_once_for_every_batch(void **state)
     loaded_fini(&l);
 }
 
+/* ---- Lowered weights ---- */
+
+struct section {
+    char *data;
+    uint64_t bytes, limit;
+};
+
+static int keep(void *ctx, const void *data, uint64_t bytes)
+{
+    struct section *s = ctx;
+    if (s->bytes + bytes > s->limit)
+        return HEARTH_EIO; /* a full disk */
+    s->data = realloc(s->data, s->bytes + bytes);
+    memcpy(s->data + s->bytes, data, bytes);
+    s->bytes += bytes;
+    return HEARTH_OK;
+}
+
+static int load_section(struct loaded *l, const struct section *s,
+                        uint64_t bytes, struct hearth_error *err)
+{
+    const struct hearth_load load = {.struct_bytes = sizeof load,
+                                     .graph = l->run.graph,
+                                     .weights = &l->c.weights};
+    uint64_t before = device.plugin->memory->used_bytes(device.dev);
+    int rc = device.plugin->model->load_lowered(device.dev, l->run.queue, &load,
+                                                s->data, bytes, &l->run.model,
+                                                &l->run.model_bytes, err);
+    assert_int_equal(device.plugin->memory->used_bytes(device.dev) - before,
+                     rc == HEARTH_OK ? l->run.model_bytes : 0);
+    return rc;
+}
+
+static void packed_weights_are_kept_and_loaded_again(void **state)
+{
+    (void)state;
+    const struct hearth_model_calls *model = device.plugin->model;
+    struct section s = {.limit = UINT64_MAX}, full = {.limit = 100};
+    struct hearth_sink sink = {
+        .struct_bytes = sizeof sink, .ctx = &s, .write = keep};
+    struct hearth_error err;
+    struct loaded l;
+    char key[128];
+    loaded_init(&l, 17); /* channels that fill no block */
+    assert_int_equal(model->lowered_key(device.dev, key, sizeof key), 0);
+    assert_non_null(strstr(key, "oneDNN"));
+    assert_int_equal(model->lowered_key(device.dev, key, 8), HEARTH_ETOOBIG);
+    assert_int_equal(model->export_lowered(l.run.model, &sink, &err), 0);
+    sink.ctx = &full;
+    assert_int_equal(model->export_lowered(l.run.model, &sink, &err),
+                     HEARTH_EIO);
+    model->unload(l.run.model);
+    uint64_t reads = l.c.reads;
+    assert_int_equal(load_section(&l, &s, s.bytes, &err), 0);
+    assert_int_equal(l.c.reads, reads); /* the source was not looked at */
+    check_batch(&l, 1);
+    check_batch(&l, 5);
+    loaded_fini(&l);
+    free(s.data);
+    free(full.data);
+}
+
+static void damaged_or_foreign_weights_are_refused(void **state)
+{
+    (void)state;
+    struct section s = {.limit = UINT64_MAX};
+    const struct hearth_sink sink = {
+        .struct_bytes = sizeof sink, .ctx = &s, .write = keep};
+    struct hearth_error err;
+    struct loaded l, other;
+    loaded_init(&l, 16);
+    assert_int_equal(
+        device.plugin->model->export_lowered(l.run.model, &sink, &err), 0);
+    device.plugin->model->unload(l.run.model);
+    for (uint64_t n = 0; n < s.bytes; n += 1 + n / 8) {
+        assert_int_equal(load_section(&l, &s, n, &err), HEARTH_EMODEL);
+        s.data[n] ^= 4;
+        assert_int_equal(load_section(&l, &s, s.bytes, &err), HEARTH_EMODEL);
+        s.data[n] ^= 4;
+    }
+    assert_non_null(strstr(err.text, "stale or damaged"));
+    loaded_init(&other, 24);
+    device.plugin->model->unload(other.run.model);
+    assert_int_equal(load_section(&other, &s, s.bytes, &err), HEARTH_EMODEL);
+    assert_int_equal(load_section(&l, &s, s.bytes, &err), 0);
+    device.plugin->queue->destroy(other.run.queue);
+    cpu_case_free(&other.c);
+    loaded_fini(&l);
+    free(s.data);
+}
+
 static uint64_t resident_bytes(void)
 {
     unsigned long size = 0, resident = 0;
@@ -735,6 +826,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_packed_once_for_every_batch),
+        cmocka_unit_test(packed_weights_are_kept_and_loaded_again),
+        cmocka_unit_test(damaged_or_foreign_weights_are_refused),
         cmocka_unit_test(nothing_is_left_after_200_models),
         cmocka_unit_test(a_load_takes_no_more_than_its_footprint),
         cmocka_unit_test(eight_plans_are_kept_and_the_oldest_goes),
