@@ -3,9 +3,9 @@
 # libhearth_core: every module, for the programs and the unit tests.
 # libhearth: the same, exporting hearth.h only.
 CORE_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(YAML_CFLAGS) $(JANSSON_CFLAGS) \
-	$(PNG_CFLAGS) $(JPEG_CFLAGS) $(CRYPTO_CFLAGS) $(HTTP_PARSER_CFLAGS)
+	$(PNG_CFLAGS) $(JPEG_CFLAGS) $(CRYPTO_CFLAGS) $(ZLIB_CFLAGS) $(HTTP_PARSER_CFLAGS)
 CORE_LIBS = $(CURL_LIBS) $(YAML_LIBS) $(JANSSON_LIBS) $(PNG_LIBS) \
-	$(JPEG_LIBS) $(CRYPTO_LIBS) $(HTTP_PARSER_LIBS) $(APR_LIBS)
+	$(JPEG_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS) $(HTTP_PARSER_LIBS) $(APR_LIBS)
 
 noinst_LTLIBRARIES += libhearth_ops.la libhearth_core.la
 libhearth_ops_la_SOURCES =
@@ -36,6 +36,7 @@ include core/conf/local.mk
 include core/tensor/local.mk
 include core/http/local.mk
 include core/codec/local.mk
+include core/pack/local.mk
 include core/model/local.mk
 include core/store/local.mk
 include core/device/local.mk
@@ -45,4 +46,7 @@ include core/exec/local.mk
 include core/sched/local.mk
 include core/function/local.mk
 include core/flow/local.mk
+include core/serve/local.mk
+include core/client/local.mk
+include core/hearthd/local.mk
 include core/tool/local.mk

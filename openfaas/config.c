@@ -25,6 +25,33 @@ static const struct hearth_conf_row rows[] = {
      .offset = AT(devices),
      .fallback = "cpu",
      .help = "devices to run on, as cpu:0-1"},
+    {.name = "hearth_url",
+     .kind = HEARTH_CONF_TEXT,
+     .offset = AT(hearth_url),
+     .fallback = "",
+     .help = "hearthd that runs the function, as unix:/run/hearth/hearth.sock "
+             "or http://node:8000; empty: this process does"},
+    {.name = "hearth_wait",
+     .kind = HEARTH_CONF_DURATION,
+     .offset = AT(hearth_wait_us),
+     .fallback = "1s",
+     .help = "for which a request waits for a hearthd that is away"},
+    {.name = "hearth_token_file",
+     .kind = HEARTH_CONF_TEXT,
+     .offset = AT(hearth_token_file),
+     .fallback = "",
+     .help = "its first line is sent to hearthd as a bearer token"},
+    {.name = "hearth_pack_dir",
+     .kind = HEARTH_CONF_TEXT,
+     .offset = AT(pack_dir),
+     .fallback = "",
+     .help = "a directory that outlives the process, for packed models: later "
+             "starts take milliseconds; empty: none are kept"},
+    {.name = "hearth_pack_bytes",
+     .kind = HEARTH_CONF_BYTES,
+     .offset = AT(pack_bytes),
+     .fallback = "16GiB",
+     .help = "what these may take on the disk"},
     {.name = "memory",
      .kind = HEARTH_CONF_BYTES,
      .offset = AT(memory_bytes),
@@ -225,7 +252,7 @@ int hearth__watchdog_configure(struct hearth_watchdog_config *config,
     memset(config, 0, sizeof(*config));
     config->healthcheck_us = INT64_MIN; /* not set */
     hearth_conf_defaults(rows, ROW_COUNT, config);
-    status = hearth_conf_env(rows, ROW_COUNT, config, env, warn, err);
+    status = hearth_conf_env(rows, ROW_COUNT, config, NULL, env, warn, err);
     if (status == HEARTH_OK)
         status = read_flags(config, action, argc, argv, err);
     if (status != HEARTH_OK)

@@ -60,14 +60,22 @@ static bool is_healthy(struct hearth_watchdog *watchdog)
             stat(watchdog->lock_path, &st) == 0);
 }
 
+enum hearth_service_state
+hearth__watchdog_state(struct hearth_watchdog *watchdog,
+                       struct hearth_error *err)
+{
+    return watchdog->client ? hearth_client_state(watchdog->client, err)
+                            : hearth_service_state(watchdog->service, err);
+}
+
 static int ready_status(struct hearth_watchdog *watchdog)
 {
     int64_t limit = watchdog->config.max_in_flight;
 
     if (!is_healthy(watchdog) ||
-        hearth_service_state(watchdog->service, NULL) != HEARTH_SERVICE_READY)
+        hearth__watchdog_state(watchdog, NULL) != HEARTH_SERVICE_READY)
         return 503;
-    if (limit > 0 && hearth_service_in_flight(watchdog->service) >= limit)
+    if (limit > 0 && atomic_load(&watchdog->in_flight) >= limit)
         return 429;
     return 200;
 }

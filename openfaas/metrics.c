@@ -84,7 +84,8 @@ static void on_request(void *ctx, hearth_http_request_t *req)
                     atomic_load(&watchdog->in_flight));
     hearth_stat_write(watchdog->stat, &text);
     hearth_stat_write_process(&text);
-    if (hearth_engine_metrics(watchdog->engine, &engine) == HEARTH_OK)
+    if (watchdog->engine &&
+        hearth_engine_metrics(watchdog->engine, &engine) == HEARTH_OK)
         hearth_stat_put(&text, "%s", engine);
     hearth_text_free(engine);
     if (text.failed)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model.c: mode=model: an HTTP request becomes a request of the flow, and its
- * answer an HTTP answer. A visit is what belongs to one HTTP request; it lives
- * from on_request to on_end, on one I/O thread.
+ * model.c: mode=model: an HTTP request becomes a request of the flow, or, with
+ * hearth_url, a call to hearthd, and its answer an HTTP answer. A visit is what
+ * belongs to one HTTP request; it lives from on_request to on_end, on one I/O
+ * thread.
  */
 #include "openfaas/watchdog.h"
 
@@ -14,7 +15,11 @@ struct visit {
     struct hearth_watchdog *watchdog;
     hearth_http_request_t *http;
     hearth_request_t *flow; /* NULL: not begun, or over */
-    bool answered;          /* the flow's answer was given to HTTP */
+    bool answered;          /* the answer was given to HTTP */
+    /* Shared: the body is kept, so that it can be sent again. */
+    hearth_client_call_t *call; /* NULL: not begun, or over */
+    char *body;
+    size_t body_bytes, body_room;
     int code;
     uint64_t bytes;
     int64_t began_us;
@@ -53,11 +58,10 @@ static void add_header(struct headers *headers, const char *name,
     headers->rows[headers->count++] = HEARTH_HTTP_HEADER(name, value);
 }
 
-static void on_send(void *ctx, hearth_request_t *req,
-                    const struct hearth_answer *answer)
+/* <buffer> holds the body; NULL: it is copied. */
+static void send_answer(struct visit *visit, const struct hearth_answer *answer,
+                        hearth_buffer_t *buffer)
 {
-    struct visit *visit = ctx;
-    hearth_buffer_t *buffer = hearth_flow_answer_buffer(req);
     struct headers headers = {.count = 0};
     char seconds[32], retry[16], json[24];
 
@@ -92,7 +96,111 @@ static void on_send(void *ctx, hearth_request_t *req,
                           headers.count, answer->body, answer->body_bytes);
 }
 
+static void on_send(void *ctx, hearth_request_t *req,
+                    const struct hearth_answer *answer)
+{
+    send_answer(ctx, answer, hearth_flow_answer_buffer(req));
+}
+
 static const struct hearth_flow_adapter adapter = {on_accept, on_send};
+
+/* ---- hearthd's side. ---- */
+
+static void on_done(void *ctx, const struct hearth_answer *answer)
+{
+    struct visit *visit = ctx;
+
+    visit->call = NULL;
+    send_answer(visit, answer, NULL);
+}
+
+/* An answer of our own, as the engine would give it. */
+static void refuse(struct visit *visit, int status, const char *text)
+{
+    struct hearth_answer answer = {
+        .status = status,
+        .http_status = hearth_status_http(status),
+        .retry_after_s =
+            hearth_status_class(status) == HEARTH_CLASS_AGAIN ? 1 : 0,
+        .request_id = "",
+        .content_type = "text/plain",
+        .body = text,
+        .body_bytes = strlen(text),
+    };
+
+    send_answer(visit, &answer, NULL);
+}
+
+static void shared_begin(struct visit *visit)
+{
+    struct hearth_watchdog *watchdog = visit->watchdog;
+    int64_t limit = watchdog->config.max_in_flight;
+    uint64_t most = hearth_client_info(watchdog->client)->max_body_bytes;
+    char text[96];
+
+    if (limit > 0 && atomic_load(&watchdog->in_flight) > limit) {
+        snprintf(text, sizeof(text),
+                 "Concurrent request limit exceeded. Max concurrent requests: "
+                 "%lld\n",
+                 (long long)limit);
+        refuse(visit, HEARTH_EBUSY, text);
+    } else if (hearth_http_accept(visit->http, most) == HEARTH_ETOOBIG) {
+        snprintf(text, sizeof(text),
+                 "the body is longer than %llu bytes: send less\n",
+                 (unsigned long long)most);
+        refuse(visit, HEARTH_ETOOBIG, text);
+    }
+}
+
+static void shared_body(struct visit *visit, const char *data, size_t bytes)
+{
+    if (visit->body_bytes + bytes > visit->body_room) {
+        int64_t known = hearth_http_body_bytes(visit->http);
+        size_t room = visit->body_room ? visit->body_room * 2 : 16384;
+        char *grown;
+
+        if (known > 0 && known <= 1 << 20 && (size_t)known > room)
+            room = (size_t)known;
+        while (room < visit->body_bytes + bytes)
+            room *= 2;
+        grown = hearth_realloc(visit->body, room);
+        if (grown == NULL) {
+            refuse(visit, HEARTH_ENOMEM, "no memory for the body now\n");
+            return;
+        }
+        visit->body = grown;
+        visit->body_room = room;
+    }
+    memcpy(visit->body + visit->body_bytes, data, bytes);
+    visit->body_bytes += bytes;
+}
+
+static int64_t asked_timeout_us(hearth_http_request_t *req);
+
+static void shared_call(struct visit *visit)
+{
+    struct hearth_watchdog *watchdog = visit->watchdog;
+    struct hearth_client_request request = {
+        .body = visit->body,
+        .body_bytes = visit->body_bytes,
+        .content_type = hearth_http_header(visit->http, "Content-Type"),
+        .request_id = hearth_http_header(visit->http, "X-Request-Id"),
+        .oip_json_bytes =
+            hearth_http_header(visit->http, "Inference-Header-Content-Length"),
+        .timeout_us = watchdog->config.exec_us,
+    };
+    int64_t asked = asked_timeout_us(visit->http);
+
+    if (request.request_id == NULL)
+        request.request_id = hearth_http_header(visit->http, "X-Call-Id");
+    if (asked > 0 && (request.timeout_us <= 0 || asked < request.timeout_us))
+        request.timeout_us = asked;
+    if (hearth_client_call(&visit->call, watchdog->client, &request, on_done,
+                           visit) != HEARTH_OK)
+        refuse(visit, HEARTH_ENOMEM, "no memory for the request now\n");
+    hearth_free(visit->body);
+    visit->body = NULL;
+}
 
 /* ---- HTTP's side. ---- */
 
@@ -148,6 +256,10 @@ static void on_request(void *ctx, hearth_http_request_t *req)
     visit->began_us = now_us(visit);
     hearth_http_set_context(req, visit);
     atomic_fetch_add(&watchdog->in_flight, 1);
+    if (watchdog->client) {
+        shared_begin(visit);
+        return;
+    }
     if (hearth_flow_begin(&visit->flow, watchdog->service,
                           hearth_http_loop(req), &adapter, visit,
                           &head) != APR_SUCCESS) {
@@ -164,6 +276,8 @@ static void on_body(void *ctx, hearth_http_request_t *req, const char *data,
     (void)ctx;
     if (visit && visit->flow)
         hearth_flow_body(visit->flow, data, bytes);
+    else if (visit && visit->watchdog->client && !visit->answered)
+        shared_body(visit, data, bytes);
 }
 
 static void on_complete(void *ctx, hearth_http_request_t *req)
@@ -173,6 +287,8 @@ static void on_complete(void *ctx, hearth_http_request_t *req)
     (void)ctx;
     if (visit && visit->flow)
         hearth_flow_body_end(visit->flow);
+    else if (visit && visit->watchdog->client && !visit->answered)
+        shared_call(visit);
 }
 
 /* "POST /x?a=1 - 200 OK - ContentLength: 106B (0.0030s) [id]"; not for the
@@ -234,6 +350,9 @@ static void on_end(void *ctx, hearth_http_request_t *req,
         hearth_flow_sent(visit->flow);
     else if (visit->flow)
         hearth_flow_leave(visit->flow);
+    if (visit->call)
+        hearth_client_leave(visit->call);
+    hearth_free(visit->body);
     atomic_fetch_sub(&visit->watchdog->in_flight, 1);
     hearth__watchdog_count(visit->watchdog, hearth_http_method(req),
                            visit->code, us);

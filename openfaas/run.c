@@ -33,6 +33,22 @@ struct life {
 
 /* ---- The servers of the function's port, one an I/O thread ---- */
 
+static hearth_loop_t *loop_of(struct life *life, uint32_t i)
+{
+    return life->watchdog->engine ? hearth_flow_loop(life->watchdog->engine, i)
+                                  : life->loop;
+}
+
+/* Runs <fn> on the thread of each loop that serves: the engine's, or ours. */
+static void on_loops(struct life *life, void (*fn)(void *ctx, uint32_t i))
+{
+    for (uint32_t i = 0; i < life->watchdog->server_count; i++)
+        if (life->watchdog->engine)
+            hearth_flow_on_loop(life->watchdog->engine, i, fn, life);
+        else
+            fn(life, i);
+}
+
 static void start_server(void *ctx, uint32_t i)
 {
     struct life *life = ctx;
@@ -48,8 +64,7 @@ static void start_server(void *ctx, uint32_t i)
     limits.write_us = config->write_us;
     limits.body_bytes = UINT64_MAX; /* the function's limit counts */
     handler.ctx = watchdog;
-    if (hearth_http_server_create(&watchdog->servers[i],
-                                  hearth_flow_loop(watchdog->engine, i),
+    if (hearth_http_server_create(&watchdog->servers[i], loop_of(life, i),
                                   &limits, &handler) != APR_SUCCESS ||
         hearth_http_server_listen(watchdog->servers[i], life->fd) !=
             APR_SUCCESS)
@@ -70,15 +85,15 @@ static int serve(struct life *life)
 {
     struct hearth_watchdog *watchdog = life->watchdog;
 
-    watchdog->server_count = hearth_flow_loop_count(watchdog->engine);
+    watchdog->server_count =
+        watchdog->engine ? hearth_flow_loop_count(watchdog->engine) : 1;
     watchdog->servers =
         hearth_calloc(watchdog->server_count, sizeof(*watchdog->servers));
     if (watchdog->servers == NULL)
         return hearth_fail(&life->err, HEARTH_ENOMEM,
                            "no memory to serve the port: free some");
     atomic_store(&watchdog->accepting, true);
-    for (uint32_t i = 0; i < watchdog->server_count; i++)
-        hearth_flow_on_loop(watchdog->engine, i, start_server, life);
+    on_loops(life, start_server);
     hearth_watchdog_log("Listening on port: %u",
                         hearth_http_listen_port(life->fd));
     return life->err.status;
@@ -94,14 +109,20 @@ static void look_warm(struct hearth_loop_timer *timer)
     struct hearth_error err = {0};
     int64_t again_us = WARM_LOOK_US;
 
-    switch (hearth_service_state(life->watchdog->service, &err)) {
+    switch (hearth__watchdog_state(life->watchdog, &err)) {
     case HEARTH_SERVICE_READY:
         hearth_watchdog_log(
             "Model ready: %s (%.4fs)",
-            hearth_service_name(life->watchdog->service),
+            life->watchdog->client
+                ? hearth_client_info(life->watchdog->client)->name
+                : hearth_service_name(life->watchdog->service),
             (double)(hearth_loop_now_us(life->loop) - life->began_us) / 1e6);
         return;
     case HEARTH_SERVICE_FAILED:
+        if (life->watchdog->client) {
+            again_us = WARM_RETRY_US; /* hearthd may change its mind */
+            break;
+        }
         if (hearth_status_class(err.status) != HEARTH_CLASS_AGAIN) {
             life->err = err;
             hearth_fail_prefix(&life->err, "The model does not run");
@@ -147,8 +168,7 @@ static void begin_drain(struct hearth_loop_timer *timer)
     hearth_watchdog_log("No new connections allowed, draining: %lld requests",
                         (long long)atomic_load(&watchdog->in_flight));
     atomic_store(&life->draining, watchdog->server_count);
-    for (uint32_t i = 0; i < watchdog->server_count; i++)
-        hearth_flow_on_loop(watchdog->engine, i, drain_server, life);
+    on_loops(life, drain_server);
 }
 
 /* SIGTERM, or SIGINT, which a person sends and who does not want to wait for
@@ -178,6 +198,27 @@ static void on_signal(void *ctx, int signum)
 
 /* ---- Start ---- */
 
+static void tell_client(void *ctx, const char *text)
+{
+    (void)ctx;
+    hearth_watchdog_log("%s", text);
+}
+
+static int open_client(struct life *life)
+{
+    const struct hearth_watchdog_config *config = &life->watchdog->config;
+    const struct hearth_client_config client = {
+        .url = config->hearth_url,
+        .hearth_yaml = config->hearth_yaml,
+        .token_file = config->hearth_token_file,
+        .wait_us = config->hearth_wait_us,
+        .tell = tell_client,
+    };
+
+    return hearth_client_create(&life->watchdog->client, life->loop, &client,
+                                &life->err);
+}
+
 static int open_engine(struct life *life)
 {
     struct hearth_watchdog *watchdog = life->watchdog;
@@ -193,6 +234,8 @@ static int open_engine(struct life *life)
     hearth_engine_config_init(&engine);
     engine.devices = config->devices;
     engine.memory_bytes = config->memory_bytes;
+    engine.pack_dir = config->pack_dir;
+    engine.pack_bytes = config->pack_bytes;
     engine.io_threads = (uint32_t)config->io_threads;
     engine.log_level = config->log_level;
     status = hearth_engine_create(&watchdog->engine, &engine, &life->err);
@@ -204,6 +247,12 @@ static int open_engine(struct life *life)
     service.timeout_us = config->exec_us;
     return hearth_service_open(&watchdog->service, watchdog->engine,
                                config->hearth_yaml, &service, &life->err);
+}
+
+static int open_function(struct life *life)
+{
+    return *life->watchdog->config.hearth_url ? open_client(life)
+                                              : open_engine(life);
 }
 
 static void log_start(const struct hearth_watchdog_config *config)
@@ -266,7 +315,7 @@ static int start(struct life *life)
                            "no memory to start: free some");
     log_start(config);
     if (listen_on(&life->fd, config->port, &life->err) != HEARTH_OK ||
-        start_metrics(life) != HEARTH_OK || open_engine(life) != HEARTH_OK ||
+        start_metrics(life) != HEARTH_OK || open_function(life) != HEARTH_OK ||
         serve(life) != HEARTH_OK)
         return life->err.status;
     return hearth__watchdog_lock(watchdog, &life->err);
@@ -276,9 +325,10 @@ static void stop(struct life *life)
 {
     struct hearth_watchdog *watchdog = life->watchdog;
 
-    for (uint32_t i = 0; watchdog->servers && i < watchdog->server_count; i++)
-        hearth_flow_on_loop(watchdog->engine, i, stop_server, life);
+    if (watchdog->servers)
+        on_loops(life, stop_server);
     hearth_free(watchdog->servers);
+    hearth_client_destroy(&watchdog->client);
     hearth_service_close(&watchdog->service);
     hearth_engine_destroy(&watchdog->engine);
     if (life->metrics)

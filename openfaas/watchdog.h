@@ -2,12 +2,14 @@
 /*
  * watchdog.h: what the files of hearth-watchdog share. The main thread runs the
  * signals, the drain and the metrics port; the engine's I/O threads run the
- * function's port. Fields without a note are set before the threads start.
+ * function's port, or, with hearth_url, the main thread does that too. Fields
+ * without a note are set before the threads start.
  */
 #ifndef HEARTH_OPENFAAS_WATCHDOG_H
 #define HEARTH_OPENFAAS_WATCHDOG_H
 
 #include "base/base.h"
+#include "client/client.h"
 #include "flow/flow.h"
 #include "http/http.h"
 #include "openfaas/text.h"
@@ -27,7 +29,12 @@ enum hearth_watchdog_exit {
 struct hearth_watchdog_config {
     const char *mode;
     const char *hearth_yaml;
+    const char *hearth_url; /* "": the engine is embedded */
+    const char *hearth_token_file;
+    int64_t hearth_wait_us;
     const char *devices;
+    const char *pack_dir; /* "": none */
+    uint64_t pack_bytes;
     uint64_t memory_bytes;
     int64_t port, metrics_port, max_in_flight, io_threads;
     int64_t read_us, write_us, exec_us, healthcheck_us;
@@ -39,8 +46,11 @@ struct hearth_watchdog_config {
 
 struct hearth_watchdog {
     struct hearth_watchdog_config config;
+    /* Embedded: an engine and the function on it. Shared: a client of the
+     * node's hearthd, on the main thread's loop. The others are NULL. */
     hearth_engine_t *engine;
     hearth_service_t *service;
+    hearth_client_t *client;
     hearth_stat_t *stat;
     char lock_path[PATH_MAX];
     _Atomic bool accepting; /* false from SIGTERM on: health and ready fail */
@@ -54,6 +64,10 @@ struct hearth_watchdog {
 extern const struct hearth_http_handler hearth__watchdog_handler;
 
 /* ---- health.c ---- */
+/* Of the function, embedded or shared; <err> may be NULL. */
+enum hearth_service_state
+hearth__watchdog_state(struct hearth_watchdog *watchdog,
+                       struct hearth_error *err);
 /* Answers when the path is one of the private ones; false: it is not. */
 bool hearth__watchdog_private(struct hearth_watchdog *watchdog,
                               hearth_http_request_t *req);

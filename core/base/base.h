@@ -64,10 +64,13 @@ void hearth_manual_clock_advance(struct hearth_manual_clock *clock, int64_t us);
  * disk logging while a lock is held. All ranks of the program, lowest first: */
 enum hearth_lock_rank {
     HEARTH_LOCK_NONE = 0,
+    HEARTH_LOCK_NODE = 3,      /* serve: models, functions, tenants */
     HEARTH_LOCK_ENGINE = 5,    /* flow: services, models, counts */
     HEARTH_LOCK_REGISTRY = 10, /* device: the list of plugins */
     HEARTH_LOCK_STORE = 20,    /* store: the table of open models */
     HEARTH_LOCK_QUEUE = 30,    /* exec: a device's or loader's work queue */
+    HEARTH_LOCK_HOST = 31,     /* exec: copies of weights in host memory */
+    HEARTH_LOCK_WORKERS = 32,  /* serve: what its threads have to do */
     HEARTH_LOCK_LOOP = 40,     /* loop: posted work */
     HEARTH_LOCK_STAT = 50,     /* stat: label sets */
     HEARTH_LOCK_LOG = 60,      /* log: the sink */
@@ -107,6 +110,14 @@ struct hearth_digest {
 /* SHA-256, through libcrypto. */
 void hearth_sha256(const void *data, size_t bytes,
                    struct hearth_digest *digest);
+/* In pieces. NULL: no memory; <hash> NULL is allowed in drop. end frees it. */
+struct hearth_sha256;
+struct hearth_sha256 *hearth_sha256_begin(void);
+void hearth_sha256_add(struct hearth_sha256 *hash, const void *data,
+                       size_t bytes);
+void hearth_sha256_end(struct hearth_sha256 *hash,
+                       struct hearth_digest *digest);
+void hearth_sha256_drop(struct hearth_sha256 *hash);
 const char *hearth_digest_text(const struct hearth_digest *digest,
                                char text[HEARTH_DIGEST_TEXT]);
 bool hearth_digest_parse(const char *text, struct hearth_digest *digest);
@@ -150,6 +161,15 @@ bool hearth_parse_duration_us(const char *text, int64_t *us);
 const char *hearth_path_end(const char *path, char *buf, size_t bytes);
 /* "1.5 GiB"; returns <buf>. */
 const char *hearth_format_bytes(uint64_t bytes, char *buf, size_t size);
+
+/* How many letters must change for <a> to become <b>: for "did you mean".
+ * UINT32_MAX when either is longer than 32. */
+unsigned hearth_text_distance(const char *a, const char *b);
+/* A whole file of at most <most> bytes, with a terminator that is not counted;
+ * the caller's, for hearth_free. Blocks. HEARTH_ENOENT, HEARTH_EIO,
+ * HEARTH_ETOOBIG, HEARTH_ENOMEM. */
+int hearth_read_file(const char *path, uint64_t most, char **text,
+                     size_t *bytes, struct hearth_error *err);
 
 /* Library start: APR, the hash seed. Idempotent, never undone. */
 apr_status_t hearth_base_init(void);

@@ -5,6 +5,7 @@
  * The table hash multiplies and folds 16 bytes a step (the idea of wyhash); the
  * process's random seed keeps outsiders from choosing keys that collide.
  */
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
 
@@ -43,6 +44,34 @@ uint64_t hearth_hash64(const void *data, size_t bytes, uint64_t seed)
 void hearth_sha256(const void *data, size_t bytes, struct hearth_digest *digest)
 {
     SHA256(data, bytes, digest->bytes);
+}
+
+/* An EVP_MD_CTX, whose type nobody else needs to know. */
+struct hearth_sha256 *hearth_sha256_begin(void)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(ctx);
+        ctx = NULL;
+    }
+    return (struct hearth_sha256 *)ctx;
+}
+
+void hearth_sha256_add(struct hearth_sha256 *hash, const void *data,
+                       size_t bytes)
+{
+    EVP_DigestUpdate((EVP_MD_CTX *)hash, data, bytes);
+}
+
+void hearth_sha256_end(struct hearth_sha256 *hash, struct hearth_digest *digest)
+{
+    EVP_DigestFinal_ex((EVP_MD_CTX *)hash, digest->bytes, NULL);
+    EVP_MD_CTX_free((EVP_MD_CTX *)hash);
+}
+
+void hearth_sha256_drop(struct hearth_sha256 *hash)
+{
+    EVP_MD_CTX_free((EVP_MD_CTX *)hash);
 }
 
 const char *hearth_digest_text(const struct hearth_digest *digest,

@@ -154,3 +154,24 @@ const char *hearth_path_end(const char *path, char *buf, size_t bytes)
         snprintf(buf, bytes, "...%s", path + length - (bytes - 4));
     return buf;
 }
+
+unsigned hearth_text_distance(const char *a, const char *b)
+{
+    unsigned row[34];
+    size_t n = strlen(b);
+    if (n > 32 || strlen(a) > 32)
+        return UINT32_MAX;
+    for (unsigned j = 0; j <= n; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1] != '\0'; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= n; j++) {
+            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = change < row[j] ? change : row[j];
+        }
+    }
+    return row[n];
+}

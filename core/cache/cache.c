@@ -18,12 +18,21 @@
 struct device {
     struct hearth_cache_device_config config;
     uint64_t used, arena;
+    uint64_t leaving; /* charges of the UNLOADING ones */
     struct hearth_cache_entry *oldest, *newest;
     uint64_t loads, load_failures, evictions;
 };
 
+struct tenant {
+    uint64_t quota, used;
+    uint64_t leaving; /* charges of the UNLOADING ones */
+    uint64_t loads, evictions;
+};
+
 struct hearth_cache_model {
     uint32_t magic;
+    bool pinned;
+    void *owner;
     hearth_cache_t *cache;
     char *name;
     const uint32_t *queued;
@@ -35,8 +44,10 @@ struct hearth_cache {
     uint32_t magic;
     const struct hearth_clock *clock;
     const struct hearth_policy *policy;
+    int64_t (*load_us)(void *owner, uint32_t device); /* NULL: not known */
     struct hearth_policy_stats stats;
     hearth_cache_model_t *models;
+    struct tenant tenants[HEARTH_TENANTS_MAX];
     uint32_t device_count;
     struct device devices[];
 };
@@ -91,6 +102,12 @@ void hearth_cache_set_policy(hearth_cache_t *cache,
     cache->policy = policy;
 }
 
+void hearth_cache_set_load_us(hearth_cache_t *cache,
+                              int64_t (*fn)(void *owner, uint32_t device))
+{
+    cache->load_us = fn;
+}
+
 /* ---- Models ---- */
 
 apr_status_t hearth_cache_model_add(hearth_cache_t *cache, const char *name,
@@ -118,6 +135,26 @@ apr_status_t hearth_cache_model_add(hearth_cache_t *cache, const char *name,
     }
     *out = model;
     return 0;
+}
+
+void hearth_cache_model_set_owner(hearth_cache_model_t *model, void *owner)
+{
+    model->owner = owner;
+}
+
+void *hearth_cache_model_owner(const hearth_cache_model_t *model)
+{
+    return model->owner;
+}
+
+void hearth_cache_model_set_pinned(hearth_cache_model_t *model, bool pinned)
+{
+    model->pinned = pinned;
+}
+
+bool hearth_cache_model_pinned(const hearth_cache_model_t *model)
+{
+    return model->pinned;
 }
 
 void hearth_cache_model_remove(hearth_cache_model_t **out)
@@ -169,8 +206,24 @@ static void charge(hearth_cache_t *cache, struct hearth_cache_entry *entry,
                    uint64_t bytes)
 {
     struct device *d = &cache->devices[entry->device];
+    struct tenant *t = &cache->tenants[entry->tenant];
     d->used = d->used - entry->bytes + bytes;
+    t->used = t->used - entry->bytes + bytes;
     entry->bytes = bytes;
+}
+
+static uint64_t pinned_bytes(const struct device *d)
+{
+    uint64_t bytes = 0;
+    for (const struct hearth_cache_entry *e = d->oldest; e != NULL;
+         e = e->newer)
+        bytes += e->model->pinned ? e->bytes : 0;
+    return bytes;
+}
+
+static bool evictable(const struct hearth_cache_entry *entry)
+{
+    return entry->pins == 0 && !entry->model->pinned;
 }
 
 static void list_add(hearth_cache_t *cache, struct hearth_cache_entry *entry)
@@ -215,7 +268,7 @@ uint64_t hearth_cache_evictable_bytes(const hearth_cache_t *cache,
     uint64_t bytes = 0;
     for (const struct hearth_cache_entry *e = cache->devices[device].oldest;
          e != NULL; e = e->newer)
-        bytes += e->pins == 0 ? e->bytes : 0;
+        bytes += evictable(e) ? e->bytes : 0;
     return bytes;
 }
 
@@ -224,12 +277,14 @@ candidate_of(const hearth_cache_t *cache, const struct hearth_cache_entry *e,
              int64_t now)
 {
     uint32_t holders = hearth_cache_holders(e->model);
-    (void)cache;
     return (struct hearth_policy_candidate){
         .model = e->model->name,
         .bytes = e->bytes,
         .idle_us = now - e->used_us,
         .hits = e->hits,
+        .load_us = cache->load_us != NULL
+                       ? cache->load_us(e->model->owner, e->device)
+                       : 0,
         .copies = holders > 0 ? holders - 1 : 0,
         .queued = e->model->queued != NULL ? *e->model->queued : 0,
     };
@@ -247,7 +302,10 @@ int hearth_cache_room(
     uint32_t chosen[HEARTH_POLICY_CANDIDATES];
     const struct device *d = &cache->devices[device];
     int64_t now = hearth_now_us(cache->clock);
-    uint64_t never = d->config.overhead_bytes + d->arena;
+    uint64_t never = d->config.overhead_bytes + d->arena + pinned_bytes(d);
+    /* Room for a model that is there already is room beside it. */
+    if (incoming != NULL && !incoming->pinned)
+        never += incoming->entries[device].bytes;
     *count = 0;
     if (never > d->config.limit_bytes || bytes > d->config.limit_bytes - never)
         return HEARTH_ENOSPACE;
@@ -261,18 +319,14 @@ int hearth_cache_room(
         .candidates = candidates,
     };
     /* What is leaving already will give its room without more victims. */
-    for (hearth_cache_model_t *m = cache->models; m != NULL; m = m->next)
-        if (m->entries[device].state == HEARTH_CACHE_UNLOADING) {
-            uint64_t leaving = m->entries[device].bytes;
-            c.need_bytes -= leaving < c.need_bytes ? leaving : c.need_bytes;
-        }
+    c.need_bytes -= d->leaving < c.need_bytes ? d->leaving : c.need_bytes;
     if (d->used > d->config.limit_bytes)
         c.need_bytes += d->used - d->config.limit_bytes;
     if (c.need_bytes == 0)
         return HEARTH_EAGAIN;
     for (struct hearth_cache_entry *e = d->oldest;
          e != NULL && c.count < HEARTH_POLICY_CANDIDATES; e = e->newer) {
-        if (e->pins > 0 || (spare != NULL && spare(ctx, e)))
+        if (!evictable(e) || (spare != NULL && spare(ctx, e)))
             continue;
         entries[c.count] = e;
         candidates[c.count++] = candidate_of(cache, e, now);
@@ -281,6 +335,80 @@ int hearth_cache_room(
     for (uint32_t i = 0; i < *count; i++)
         victims[i] = entries[chosen[i]];
     return HEARTH_EAGAIN;
+}
+
+/* The tenant's least recently used entry that may go and is not <taken>. */
+static struct hearth_cache_entry *
+oldest_of(hearth_cache_t *cache, uint32_t tenant,
+          bool (*spare)(void *ctx, const struct hearth_cache_entry *entry),
+          void *ctx, struct hearth_cache_entry *const *taken, uint32_t count)
+{
+    struct hearth_cache_entry *oldest = NULL;
+    for (uint32_t i = 0; i < cache->device_count; i++)
+        for (struct hearth_cache_entry *e = cache->devices[i].oldest; e != NULL;
+             e = e->newer) {
+            bool is_taken = false;
+            if (e->tenant != tenant || !evictable(e) ||
+                (oldest != NULL && e->used_us >= oldest->used_us) ||
+                (spare != NULL && spare(ctx, e)))
+                continue;
+            for (uint32_t k = 0; k < count; k++)
+                is_taken |= taken[k] == e;
+            if (!is_taken)
+                oldest = e;
+        }
+    return oldest;
+}
+
+int hearth_cache_quota(
+    hearth_cache_t *cache, uint32_t tenant, uint64_t bytes,
+    bool (*spare)(void *ctx, const struct hearth_cache_entry *entry), void *ctx,
+    struct hearth_cache_entry *victims[HEARTH_POLICY_CANDIDATES],
+    uint32_t *count)
+{
+    const struct tenant *t = &cache->tenants[tenant];
+    *count = 0;
+    if (t->quota == 0)
+        return HEARTH_OK;
+    uint64_t pinned = 0; /* they never go */
+    for (uint32_t i = 0; i < cache->device_count; i++)
+        for (const struct hearth_cache_entry *e = cache->devices[i].oldest;
+             e != NULL; e = e->newer)
+            pinned += e->tenant == tenant && e->model->pinned ? e->bytes : 0;
+    if (pinned > t->quota || bytes > t->quota - pinned)
+        return HEARTH_ENOSPACE;
+    if (t->used <= t->quota - bytes)
+        return HEARTH_OK;
+    uint64_t need = t->used - (t->quota - bytes);
+    need -= t->leaving < need ? t->leaving : need;
+    while (need > 0 && *count < HEARTH_POLICY_CANDIDATES) {
+        struct hearth_cache_entry *e =
+            oldest_of(cache, tenant, spare, ctx, victims, *count);
+        if (e == NULL) {
+            *count = 0; /* all of them would not do: none goes */
+            break;
+        }
+        victims[(*count)++] = e;
+        need -= e->bytes < need ? e->bytes : need;
+    }
+    return HEARTH_EAGAIN;
+}
+
+void hearth_cache_set_quota(hearth_cache_t *cache, uint32_t tenant,
+                            uint64_t bytes)
+{
+    HEARTH_ASSERT(tenant > 0 && tenant < HEARTH_TENANTS_MAX);
+    cache->tenants[tenant].quota = bytes;
+}
+
+void hearth_cache_tenant_report(const hearth_cache_t *cache, uint32_t tenant,
+                                struct hearth_cache_tenant_report *report)
+{
+    const struct tenant *t = &cache->tenants[tenant];
+    *report = (struct hearth_cache_tenant_report){.used_bytes = t->used,
+                                                  .quota_bytes = t->quota,
+                                                  .loads = t->loads,
+                                                  .evictions = t->evictions};
 }
 
 void hearth_cache_set_arena(hearth_cache_t *cache, uint32_t device,
@@ -301,11 +429,15 @@ uint64_t hearth_cache_arena(const hearth_cache_t *cache, uint32_t device)
 /* ---- What happens to an entry ---- */
 
 void hearth_cache_load_begin(hearth_cache_t *cache,
-                             struct hearth_cache_entry *entry, uint64_t bytes)
+                             struct hearth_cache_entry *entry, uint32_t tenant,
+                             uint64_t bytes)
 {
     HEARTH_ASSERT(entry->state == HEARTH_CACHE_ABSENT ||
                   entry->state == HEARTH_CACHE_FAILED);
     HEARTH_ASSERT(bytes <= hearth_cache_free_bytes(cache, entry->device));
+    HEARTH_ASSERT(tenant < HEARTH_TENANTS_MAX && entry->bytes == 0);
+    entry->tenant = tenant;
+    cache->tenants[tenant].loads++;
     charge(cache, entry, bytes);
     entry->state = HEARTH_CACHE_LOADING;
     entry->pins = 1;
@@ -378,12 +510,17 @@ void hearth_cache_unload_begin(hearth_cache_t *cache,
     list_remove(cache, entry);
     entry->state = HEARTH_CACHE_UNLOADING;
     cache->devices[entry->device].evictions++;
+    cache->devices[entry->device].leaving += entry->bytes;
+    cache->tenants[entry->tenant].evictions++;
+    cache->tenants[entry->tenant].leaving += entry->bytes;
 }
 
 void hearth_cache_unload_end(hearth_cache_t *cache,
                              struct hearth_cache_entry *entry)
 {
     HEARTH_ASSERT(entry->state == HEARTH_CACHE_UNLOADING);
+    cache->devices[entry->device].leaving -= entry->bytes;
+    cache->tenants[entry->tenant].leaving -= entry->bytes;
     charge(cache, entry, 0);
     entry->handle = NULL;
     entry->state = HEARTH_CACHE_ABSENT;
@@ -406,13 +543,37 @@ void hearth_cache_device_report(const hearth_cache_t *cache, uint32_t device,
         .load_failures = d->load_failures,
         .evictions = d->evictions,
     };
+    report->pinned_bytes = pinned_bytes(d);
+}
+
+static bool check_tenants(const hearth_cache_t *cache)
+{
+    for (uint32_t t = 0; t < HEARTH_TENANTS_MAX; t++) {
+        uint64_t used = 0, leaving = 0;
+        for (const hearth_cache_model_t *m = cache->models; m != NULL;
+             m = m->next)
+            for (uint32_t i = 0; i < cache->device_count; i++) {
+                const struct hearth_cache_entry *e = &m->entries[i];
+                used += e->tenant == t ? e->bytes : 0;
+                leaving += e->tenant == t && e->state == HEARTH_CACHE_UNLOADING
+                               ? e->bytes
+                               : 0;
+            }
+        if (used != cache->tenants[t].used ||
+            leaving != cache->tenants[t].leaving)
+            return false;
+    }
+    return true;
 }
 
 bool hearth_cache_check(const hearth_cache_t *cache)
 {
+    if (!check_tenants(cache))
+        return false;
     for (uint32_t i = 0; i < cache->device_count; i++) {
         const struct device *d = &cache->devices[i];
         uint64_t sum = d->config.overhead_bytes + d->arena;
+        uint64_t leaving = 0;
         uint32_t resident = 0, listed = 0;
         for (const hearth_cache_model_t *m = cache->models; m != NULL;
              m = m->next) {
@@ -421,6 +582,7 @@ bool hearth_cache_check(const hearth_cache_t *cache)
                         e->state == HEARTH_CACHE_RESIDENT ||
                         e->state == HEARTH_CACHE_UNLOADING;
             sum += e->bytes;
+            leaving += e->state == HEARTH_CACHE_UNLOADING ? e->bytes : 0;
             resident += e->state == HEARTH_CACHE_RESIDENT;
             if (!here && (e->bytes != 0 || e->pins != 0))
                 return false;
@@ -433,7 +595,7 @@ bool hearth_cache_check(const hearth_cache_t *cache)
             if (e->newer != NULL && e->newer->used_us < e->used_us)
                 return false;
         }
-        if (sum != d->used || listed != resident)
+        if (sum != d->used || listed != resident || leaving != d->leaving)
             return false;
     }
     return true;

@@ -4,9 +4,10 @@
  * tables: it starts nothing, the scheduler does and reports back. Scheduler's
  * thread only.
  *
- * Invariant: used bytes of a device = overhead + arena + the charges of its
- * entries, and never pass its limit by a charge made here. Bytes are charged
- * before they are taken, and corrected to what the plugin says it took.
+ * Invariants: used bytes of a device = overhead + arena + the charges of its
+ * entries, and never pass its limit by a charge made here; used bytes of a
+ * tenant = the charges of its entries on all devices. Bytes are charged before
+ * they are taken, and corrected to what the plugin says it took.
  */
 #ifndef HEARTH_CACHE_CACHE_H
 #define HEARTH_CACHE_CACHE_H
@@ -26,10 +27,14 @@ enum hearth_cache_state {
 };
 const char *hearth_cache_state_name(enum hearth_cache_state state);
 
+/* Whose requests cause loads. 0 is nobody's: it has no quota. */
+#define HEARTH_TENANTS_MAX 256u
+
 /* One model on one device; fields are for reading. */
 struct hearth_cache_entry {
     hearth_cache_model_t *model;
     uint32_t device;
+    uint32_t tenant; /* that is charged for it: the one that had it loaded */
     enum hearth_cache_state state;
     uint64_t bytes; /* charged */
     uint32_t pins;  /* runs, and loads that requests wait for: not evictable */
@@ -58,6 +63,10 @@ hearth_cache_create(hearth_cache_t **cache,
 void hearth_cache_destroy(hearth_cache_t **cache);
 void hearth_cache_set_policy(hearth_cache_t *cache,
                              const struct hearth_policy *policy);
+/* How long a model would take to come back, for eviction's candidates: <fn> is
+ * given its owner. NULL: not known. */
+void hearth_cache_set_load_us(hearth_cache_t *cache,
+                              int64_t (*fn)(void *owner, uint32_t device));
 
 /* A model with an entry on each device, all ABSENT. <name> is copied. <queued>
  * (requests that wait for it) is read for snapshots; the caller keeps it up to
@@ -65,6 +74,12 @@ void hearth_cache_set_policy(hearth_cache_t *cache,
 apr_status_t hearth_cache_model_add(hearth_cache_t *cache, const char *name,
                                     const uint32_t *queued,
                                     hearth_cache_model_t **model);
+/* What the caller finds again by an entry's model. */
+void hearth_cache_model_set_owner(hearth_cache_model_t *model, void *owner);
+void *hearth_cache_model_owner(const hearth_cache_model_t *model);
+/* A pinned model is never a victim, and not evictable. */
+void hearth_cache_model_set_pinned(hearth_cache_model_t *model, bool pinned);
+bool hearth_cache_model_pinned(const hearth_cache_model_t *model);
 /* No entry of it is charged any more (asserted). */
 void hearth_cache_model_remove(hearth_cache_model_t **model);
 struct hearth_cache_entry *hearth_cache_entry(hearth_cache_model_t *model,
@@ -86,6 +101,17 @@ int hearth_cache_room(
     bool (*spare)(void *ctx, const struct hearth_cache_entry *entry), void *ctx,
     struct hearth_cache_entry *victims[HEARTH_POLICY_CANDIDATES],
     uint32_t *count);
+/* The same for a tenant's quota, on all devices together: may it be charged
+ * with <bytes> more? Its victims are its own entries, least recently used
+ * first. */
+int hearth_cache_quota(
+    hearth_cache_t *cache, uint32_t tenant, uint64_t bytes,
+    bool (*spare)(void *ctx, const struct hearth_cache_entry *entry), void *ctx,
+    struct hearth_cache_entry *victims[HEARTH_POLICY_CANDIDATES],
+    uint32_t *count);
+/* 0: none. A tenant may be over it: then it gets nothing more. */
+void hearth_cache_set_quota(hearth_cache_t *cache, uint32_t tenant,
+                            uint64_t bytes);
 uint64_t hearth_cache_free_bytes(const hearth_cache_t *cache, uint32_t device);
 /* Charges of unpinned RESIDENT entries. */
 uint64_t hearth_cache_evictable_bytes(const hearth_cache_t *cache,
@@ -97,10 +123,11 @@ uint64_t hearth_cache_arena(const hearth_cache_t *cache, uint32_t device);
 
 /* ---- What happens to an entry, in this order ---- */
 
-/* ABSENT or FAILED -> LOADING, charged with <bytes>, for which there is room
- * (asserted), pinned once. */
+/* ABSENT or FAILED -> LOADING, charged with <bytes> to <tenant>, for which
+ * there is room (asserted), pinned once. */
 void hearth_cache_load_begin(hearth_cache_t *cache,
-                             struct hearth_cache_entry *entry, uint64_t bytes);
+                             struct hearth_cache_entry *entry, uint32_t tenant,
+                             uint64_t bytes);
 /* LOADING -> RESIDENT, charged with what was taken. The pin stays. */
 void hearth_cache_load_end(hearth_cache_t *cache,
                            struct hearth_cache_entry *entry, void *handle,
@@ -130,10 +157,17 @@ void hearth_cache_unload_end(hearth_cache_t *cache,
 struct hearth_cache_device_report {
     const char *name;
     uint64_t limit_bytes, used_bytes, overhead_bytes, arena_bytes, model_bytes;
+    uint64_t pinned_bytes; /* of the models': pinned by the operator */
     uint64_t loads, load_failures, evictions; /* ever */
 };
 void hearth_cache_device_report(const hearth_cache_t *cache, uint32_t device,
                                 struct hearth_cache_device_report *report);
+struct hearth_cache_tenant_report {
+    uint64_t used_bytes, quota_bytes;
+    uint64_t loads, evictions; /* ever; evictions of what it was charged for */
+};
+void hearth_cache_tenant_report(const hearth_cache_t *cache, uint32_t tenant,
+                                struct hearth_cache_tenant_report *report);
 /* Adds up every part again and compares: the invariant, for tests. */
 bool hearth_cache_check(const hearth_cache_t *cache);
 

@@ -96,6 +96,7 @@ struct hearth_oip_request {
     struct hearth_oip_output *outputs;
     uint32_t output_count; /* 0: all of them */
     bool binary_default;   /* "binary_data_output" */
+    int64_t timeout_us;    /* "timeout"; 0: none was asked for */
 };
 /* <json_bytes>: Inference-Header-Content-Length, 0: all of the body is JSON.
  * Inputs with binary data are slices of <body>, without a copy. */
@@ -107,12 +108,39 @@ int hearth_oip_read(hearth_buffer_t *body, uint64_t bytes, uint64_t json_bytes,
 void hearth_oip_request_clear(struct hearth_oip_request *request);
 /* The answer's body; *json_bytes > 0 when binary parts follow the JSON.
  * <labels> (NULL: none) name classes for the classification extension. */
-int hearth_oip_write(const char *model,
+int hearth_oip_write(const char *model, const char *version,
                      const struct hearth_oip_request *request,
                      const struct hearth_tensor_list *outputs,
                      const char *const *labels, uint32_t label_count,
                      struct hearth_budget *budget, hearth_buffer_t **body,
                      uint64_t *json_bytes, struct hearth_error *err);
+
+/* ---- Compressed bodies ---- */
+
+enum hearth_coding {
+    HEARTH_CODING_NONE = 0, /* also "identity" */
+    HEARTH_CODING_GZIP,
+    HEARTH_CODING_DEFLATE,
+    HEARTH_CODING_UNKNOWN
+};
+/* Of a Content-Encoding; NULL is NONE. */
+enum hearth_coding hearth_coding_parse(const char *text);
+
+/* Unpacks pieces as they come, to <limit_bytes> in all. About 75 KiB. */
+typedef struct hearth_inflate hearth_inflate_t;
+apr_status_t hearth_inflate_create(hearth_inflate_t **inflate,
+                                   enum hearth_coding coding,
+                                   uint64_t limit_bytes);
+/* <out> gets what the piece became, in pieces of its own; nothing more comes
+ * after a failure. HEARTH_EPROTO: damaged, or something follows the end;
+ * HEARTH_ETOOBIG; HEARTH_ENOMEM. */
+int hearth_inflate_write(hearth_inflate_t *inflate, const void *data,
+                         size_t bytes,
+                         void (*out)(void *ctx, const void *data, size_t bytes),
+                         void *ctx, struct hearth_error *err);
+/* No piece follows. HEARTH_EPROTO: it is not whole. */
+int hearth_inflate_end(hearth_inflate_t *inflate, struct hearth_error *err);
+void hearth_inflate_destroy(hearth_inflate_t **inflate);
 
 /* ---- Top k ---- */
 struct hearth_ranked {

@@ -351,8 +351,12 @@ static int read_outputs(struct hearth_oip_request *request, const json_t *root,
     const json_t *id = json_object_get(root, "id");
     size_t i;
     json_t *output;
-    request->binary_default = json_is_true(json_object_get(
-        json_object_get(root, "parameters"), "binary_data_output"));
+    const json_t *parameters = json_object_get(root, "parameters");
+    const json_t *timeout = json_object_get(parameters, "timeout");
+    request->binary_default =
+        json_is_true(json_object_get(parameters, "binary_data_output"));
+    if (json_is_integer(timeout) && json_integer_value(timeout) > 0)
+        request->timeout_us = json_integer_value(timeout);
     if (id != NULL && !json_is_string(id))
         return hearth_fail(err, HEARTH_EPROTO,
                            "Unable to parse 'id': a string was expected");

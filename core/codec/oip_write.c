@@ -168,7 +168,7 @@ static int find_part(const struct hearth_oip_request *request,
     return HEARTH_OK;
 }
 
-int hearth_oip_write(const char *model,
+int hearth_oip_write(const char *model, const char *version,
                      const struct hearth_oip_request *request,
                      const struct hearth_tensor_list *outputs,
                      const char *const *labels, uint32_t label_count,
@@ -188,7 +188,9 @@ int hearth_oip_write(const char *model,
     }
     hearth_text_puts(&text, "\"model_name\":");
     hearth_text_put_json(&text, model);
-    hearth_text_puts(&text, ",\"model_version\":\"1\",\"outputs\":[");
+    hearth_text_puts(&text, ",\"model_version\":");
+    hearth_text_put_json(&text, version);
+    hearth_text_puts(&text, ",\"outputs\":[");
     for (uint32_t i = 0; rc == HEARTH_OK && i < count; i++) {
         struct part part;
         rc = find_part(request, outputs, i, &part, err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conf.c: values, the environment, flags. */
-#include "conf/conf.h"
+#include "conf/conf_priv.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,9 +45,8 @@ static bool parse_choice(const struct hearth_conf_row *row, const char *text,
     return false;
 }
 
-/* The field is changed only by a good value. */
-static bool set(const struct hearth_conf_row *row, void *config,
-                const char *text)
+bool hearth__conf_set(const struct hearth_conf_row *row, void *config,
+                      const char *text)
 {
     void *field = (char *)config + row->offset;
     union {
@@ -112,8 +112,8 @@ static const char *expected(const struct hearth_conf_row *row, char *buf,
     }
 }
 
-static int bad_value(const struct hearth_conf_row *row, int status,
-                     const char *text, struct hearth_error *err)
+int hearth__conf_bad_value(const struct hearth_conf_row *row, int status,
+                           const char *text, struct hearth_error *err)
 {
     char buf[128];
 
@@ -126,7 +126,7 @@ void hearth_conf_defaults(const struct hearth_conf_row *rows, uint32_t count,
 {
     for (uint32_t i = 0; i < count; i++)
         if (rows[i].fallback) {
-            bool good = set(&rows[i], config, rows[i].fallback);
+            bool good = hearth__conf_set(&rows[i], config, rows[i].fallback);
 
             HEARTH_ASSERT(good);
         }
@@ -134,31 +134,52 @@ void hearth_conf_defaults(const struct hearth_conf_row *rows, uint32_t count,
 
 /* ---- Environment ---- */
 
-static const char *find_env(const char *const *env, const char *name)
+/* Is <variable> "NAME=...", where NAME is <name>, or <prefix> and <name> in
+ * capitals? Where its value begins. */
+static const char *match_env(const char *variable, const char *prefix,
+                             const char *name)
 {
-    size_t bytes = strlen(name);
+    if (prefix) {
+        size_t bytes = strlen(prefix);
+
+        if (strncmp(variable, prefix, bytes) != 0)
+            return NULL;
+        variable += bytes;
+    }
+    for (; *name; name++, variable++)
+        if (*variable != (prefix ? toupper((unsigned char)*name) : *name))
+            return NULL;
+    return *variable == '=' ? variable + 1 : NULL;
+}
+
+static const char *find_env(const char *const *env, const char *prefix,
+                            const char *name)
+{
     const char *found = NULL;
 
-    for (; env && *env; env++)
-        if (strncmp(*env, name, bytes) == 0 && (*env)[bytes] == '=')
-            found = *env + bytes + 1;
+    for (; env && *env; env++) {
+        const char *value = match_env(*env, prefix, name);
+
+        if (value)
+            found = value;
+    }
     return found;
 }
 
 int hearth_conf_env(const struct hearth_conf_row *rows, uint32_t count,
-                    void *config, const char *const *env,
+                    void *config, const char *prefix, const char *const *env,
                     void (*warn)(const char *text), struct hearth_error *err)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct hearth_conf_row *row = &rows[i];
-        const char *text = find_env(env, row->name);
+        const char *text = find_env(env, prefix, row->name);
         struct hearth_error bad;
 
         if (text == NULL && row->alias)
-            text = find_env(env, row->alias);
-        if (text == NULL || set(row, config, text))
+            text = find_env(env, prefix, row->alias);
+        if (text == NULL || hearth__conf_set(row, config, text))
             continue;
-        bad_value(row, HEARTH_ECONFIG, text, &bad);
+        hearth__conf_bad_value(row, HEARTH_ECONFIG, text, &bad);
         if (!(row->flags & HEARTH_CONF_LENIENT)) {
             if (err)
                 *err = bad;
@@ -216,6 +237,7 @@ int hearth_conf_flag(const struct hearth_conf_row *rows, uint32_t count,
     else
         return hearth_fail(err, HEARTH_EINVAL, "flag %s needs a value",
                            argv[*i]);
-    return set(row, config, text) ? HEARTH_OK
-                                  : bad_value(row, HEARTH_EINVAL, text, err);
+    return hearth__conf_set(row, config, text)
+               ? HEARTH_OK
+               : hearth__conf_bad_value(row, HEARTH_EINVAL, text, err);
 }

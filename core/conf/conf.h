@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conf.h: a program's parameters, from the environment and from flags, by one
- * table: a row has the name, the type, the default and the help, and --help and
- * the manual page are printed from it. Not for a function's hearth.yaml. One
- * thread, at the start of a program.
+ * conf.h: a program's parameters, from a YAML file, from the environment and
+ * from flags, by one table: a row has the name, the type, the default and the
+ * help, and --help and the manual page are printed from it. Not for a
+ * function's hearth.yaml. One thread.
  *
  * The values land in a struct of the program's own, at the rows' offsets; texts
- * are not copied, they point into the environment, the arguments or the table.
+ * are not copied, they point into the file's record, the environment, the
+ * arguments or the table. What is read later overrides: file, environment,
+ * flags is the usual order.
  */
 #ifndef HEARTH_CONF_CONF_H
 #define HEARTH_CONF_CONF_H
@@ -46,11 +48,12 @@ struct hearth_conf_row {
 /* Asserts that the table's defaults are valid. */
 void hearth_conf_defaults(const struct hearth_conf_row *rows, uint32_t count,
                           void *config);
-/* <env> has environ's form; of two equal names the last one counts. <warn>
- * (NULL: nobody) is told of a lenient row's bad value. HEARTH_ECONFIG:
- * "port=abc: expected a whole number". */
+/* <env> has environ's form; of two equal names the last one counts. <prefix>
+ * NULL: a variable has the row's name, else <prefix> and the name in capitals
+ * ("HEARTHD_" and "HTTP_ADDRESS"). <warn> (NULL: nobody) is told of a lenient
+ * row's bad value. HEARTH_ECONFIG: "port=abc: expected a whole number". */
 int hearth_conf_env(const struct hearth_conf_row *rows, uint32_t count,
-                    void *config, const char *const *env,
+                    void *config, const char *prefix, const char *const *env,
                     void (*warn)(const char *text), struct hearth_error *err);
 /* Takes the flag at argv[*i], and its value, over which *i is moved:
  * "--name=v",
@@ -60,6 +63,35 @@ int hearth_conf_env(const struct hearth_conf_row *rows, uint32_t count,
 int hearth_conf_flag(const struct hearth_conf_row *rows, uint32_t count,
                      void *config, int argc, const char *const *argv, int *i,
                      struct hearth_error *err);
+
+/* ---- A file ---- */
+
+/* A part of a file that repeats: under the key <name> is a list of mappings,
+ * each of which becomes a struct with the values of <rows>. */
+struct hearth_conf_list {
+    const char *name;
+    const struct hearth_conf_row *rows;
+    uint32_t row_count;
+    size_t item_bytes;
+    size_t items_offset; /* in the config: a pointer to the first struct */
+    size_t count_offset; /* in the config: a uint32_t */
+    const char *help;
+};
+typedef struct hearth_conf_file hearth_conf_file_t;
+
+/* Reads the YAML file at <path>: a mapping from rows' names to values (a TEXT
+ * may be a list, which becomes one text with spaces between) and from lists'
+ * names to lists. An empty file is fine. *file owns every text and struct that
+ * went into <config>; NULL on failure, and <config> is then not to be used.
+ * HEARTH_ENOENT, HEARTH_EIO, HEARTH_ENOMEM; HEARTH_ECONFIG: "hearthd.yaml:7:
+ * unknown key 'prot'; did you mean 'port'?" Blocks on the disk. */
+int hearth_conf_file_read(hearth_conf_file_t **file, const char *path,
+                          const struct hearth_conf_row *rows, uint32_t count,
+                          const struct hearth_conf_list *lists,
+                          uint32_t list_count, void *config,
+                          struct hearth_error *err);
+/* NULLs the pointer; *file NULL is allowed. */
+void hearth_conf_file_free(hearth_conf_file_t **file);
 
 void hearth_conf_help(const struct hearth_conf_row *rows, uint32_t count,
                       FILE *out);

@@ -12,13 +12,31 @@
 
 /* ---- The list ---- */
 
+/* Does a comma end the item? Specs have commas of their own ("cpu:0-3,6",
+ * "sim:mem=1MiB,load=2ms"): one that stands before a name, and then a colon, a
+ * separator or the end, begins another device. */
+static bool ends_item(const char *comma)
+{
+    size_t letters = strspn(comma + 1, "abcdefghijklmnopqrstuvwxyz_");
+    return letters > 0 && strchr(":," SEPARATORS, comma[1 + letters]) != NULL;
+}
+
+static size_t item_length(const char *list)
+{
+    size_t length = 0;
+    while (list[length] != '\0' && strchr(SEPARATORS, list[length]) == NULL &&
+           !(list[length] == ',' && ends_item(list + length)))
+        length++;
+    return length;
+}
+
 /* Copies the next item of *list into <item> and cuts it at its first colon.
  * False at the end. A too long item is cut, which its plugin will not know. */
 static bool next_item(const char **list, char item[ITEM_MAX_BYTES],
                       const char **spec)
 {
-    *list += strspn(*list, SEPARATORS);
-    size_t length = strcspn(*list, SEPARATORS);
+    *list += strspn(*list, SEPARATORS ",");
+    size_t length = item_length(*list);
     if (length == 0)
         return false;
     snprintf(item, ITEM_MAX_BYTES, "%.*s", (int)length, *list);

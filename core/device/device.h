@@ -56,7 +56,8 @@ struct hearth_device {
     struct hearth_error lost_error; /* why; written once, before <lost> */
 };
 
-/* Opens every device of <list>: NAME or NAME:SPEC, separated by blanks or ';'.
+/* Opens every device of <list>: NAME or NAME:SPEC, separated by blanks, ';', or
+ * a comma before a name ("cpu:0-3,6,cpu:4-5": two devices).
  * NAME without a spec opens the plugin's first device. <memory_limit> bytes
  * (0: no limit) for each. All or nothing. Blocks.
  * HEARTH_ECONFIG (empty list, too many, bad spec), and what plugin_load, probe

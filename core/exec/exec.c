@@ -6,41 +6,10 @@
  * run, a second one for loads and unloads; a lane is a queue, a lock, a thread.
  * A finished task goes back as work posted to the loop.
  */
-#include "exec/exec.h"
+#include "exec/exec_priv.h"
 
 #include <signal.h>
 #include <string.h>
-
-#define HEARTH_MAGIC_EXEC 0x48455843u
-
-struct unit;
-
-struct lane {
-    struct unit *unit;
-    struct hearth_lock lock;
-    struct hearth_cond cond;
-    struct hearth_exec_task *first, *last; /* under <lock> */
-    bool closing;                          /* under <lock> */
-    bool started;
-    pthread_t thread;
-};
-
-struct unit { /* a device */
-    hearth_exec_t *exec;
-    hearth_device_t *device;
-    hearth_queue_t *runs, *copies;
-    void *arena; /* the run lane's */
-    uint64_t arena_bytes;
-    struct lane run, load;
-};
-
-struct hearth_exec {
-    uint32_t magic;
-    hearth_loop_t *loop;
-    const struct hearth_clock *clock;
-    uint32_t unit_count;
-    struct unit units[];
-};
 
 /* ---- LOAD, UNLOAD, ARENA ---- */
 
@@ -57,7 +26,26 @@ static bool is_cancelled(void *ctx)
     return __atomic_load_n(&task->cancelled, __ATOMIC_RELAXED) != 0;
 }
 
-static int load(struct unit *u, struct hearth_exec_task *task)
+/* Out of the model's weights, or of the copy of them in host memory. */
+static int load_source(struct hearth__unit *u, struct hearth_exec_task *task,
+                       const struct hearth_load *load)
+{
+    struct hearth_load l = *load;
+    int rc = HEARTH_OK;
+    if (task->host != NULL)
+        rc = hearth_host_acquire(task->host, u->device, is_cancelled, task,
+                                 &l.weights, &task->tier, &task->error);
+    if (rc != HEARTH_OK)
+        return rc;
+    rc = u->device->plugin->model->load(u->device->dev, u->copies, &l,
+                                        &task->handle, &task->model_bytes,
+                                        &task->error);
+    if (task->host != NULL)
+        hearth_host_release(task->host, l.weights);
+    return rc;
+}
+
+static int load(struct hearth__unit *u, struct hearth_exec_task *task)
 {
     const struct hearth_load l = {
         .struct_bytes = sizeof l,
@@ -70,12 +58,11 @@ static int load(struct unit *u, struct hearth_exec_task *task)
     if (is_cancelled(task))
         return hearth_fail(&task->error, HEARTH_ECANCELED,
                            "the load was given up");
-    return u->device->plugin->model->load(u->device->dev, u->copies, &l,
-                                          &task->handle, &task->model_bytes,
-                                          &task->error);
+    int rc = hearth__packed_load(u, task, &l);
+    return rc == HEARTH_ENOENT ? load_source(u, task, &l) : rc;
 }
 
-static int set_arena(struct unit *u, struct hearth_exec_task *task)
+static int set_arena(struct hearth__unit *u, struct hearth_exec_task *task)
 {
     const struct hearth_memory_calls *memory = u->device->plugin->memory;
     if (u->arena_bytes > 0)
@@ -157,7 +144,7 @@ static int order_inputs(const struct hearth_exec_task *task,
 
 /* Waits until the run's completion was called. A device that is asynchronous is
  * polled by its own synchronise. */
-static int wait_done(struct unit *u, struct run *run)
+static int wait_done(struct hearth__unit *u, struct run *run)
 {
     while (!run->done) {
         int rc = u->device->plugin->queue->synchronise(u->runs, INT64_MAX,
@@ -168,7 +155,18 @@ static int wait_done(struct unit *u, struct run *run)
     return run->status;
 }
 
-static int execute(struct unit *u, struct hearth_exec_task *task,
+/* A run found, once it knew its sizes, that the arena is too small: its plan
+ * says by now how large it must be. */
+static void ask_again(struct hearth__unit *u, struct hearth_exec_task *task,
+                      const struct hearth_shape *shapes)
+{
+    struct hearth_plan plan = {.struct_bytes = sizeof plan};
+    int rc = u->device->plugin->model->plan(task->handle, shapes, &plan, NULL);
+    if (rc == HEARTH_OK && plan.arena_bytes > u->arena_bytes)
+        task->need_arena_bytes = plan.arena_bytes;
+}
+
+static int execute(struct hearth__unit *u, struct hearth_exec_task *task,
                    struct hearth_view *views, struct hearth_shape *shapes)
 {
     const struct hearth_model_calls *model = u->device->plugin->model;
@@ -196,10 +194,14 @@ static int execute(struct unit *u, struct hearth_exec_task *task,
         .done = run_done,
     };
     rc = model->execute(task->handle, u->runs, &execution, &task->error);
-    return rc == HEARTH_OK ? wait_done(u, &run) : rc;
+    if (rc == HEARTH_OK)
+        rc = wait_done(u, &run);
+    if (rc == HEARTH_EAGAIN)
+        ask_again(u, task, shapes);
+    return rc;
 }
 
-static int run(struct unit *u, struct hearth_exec_task *task)
+static int run(struct hearth__unit *u, struct hearth_exec_task *task)
 {
     uint32_t count = task->graph->input_count;
     struct hearth_view *views = hearth_calloc((size_t)count + 1, sizeof *views);
@@ -230,7 +232,7 @@ static void task_over(struct hearth_loop_work *work)
     task->done(task);
 }
 
-static void perform(struct unit *u, struct hearth_exec_task *task)
+static void perform(struct hearth__unit *u, struct hearth_exec_task *task)
 {
     task->began_us = hearth_now_us(u->exec->clock);
     switch (task->kind) {
@@ -239,6 +241,9 @@ static void perform(struct unit *u, struct hearth_exec_task *task)
         break;
     case HEARTH_EXEC_UNLOAD:
         u->device->plugin->model->unload(task->handle);
+        if (task->host != NULL)
+            hearth_host_touch(task->host);
+        hearth__packed_forget(u, task->handle);
         task->status = HEARTH_OK;
         break;
     case HEARTH_EXEC_ARENA:
@@ -250,17 +255,32 @@ static void perform(struct unit *u, struct hearth_exec_task *task)
     }
     hearth_device_note(u->device, task->status, &task->error);
     task->ended_us = hearth_now_us(u->exec->clock);
+    if (task->kind == HEARTH_EXEC_LOAD && task->status == HEARTH_OK)
+        hearth__packed_loaded(u, task);
     hearth_loop_post(u->exec->loop, &task->work, task_over);
+}
+
+/* Does it load and unload? */
+static bool lane_is_loads(const struct hearth__lane *lane)
+{
+    return lane == &lane->unit->load || !lane->unit->loads_beside;
 }
 
 static void *lane_main(void *arg)
 {
-    struct lane *lane = arg;
+    struct hearth__lane *lane = arg;
     hearth_lock_acquire(&lane->lock);
     for (;;) {
         struct hearth_exec_task *task = lane->first;
         if (task == NULL && lane->closing)
             break;
+        if (task == NULL && lane_is_loads(lane) &&
+            hearth__packed_wants(lane->unit)) {
+            hearth_lock_release(&lane->lock);
+            hearth__packed_work(lane->unit, lane);
+            hearth_lock_acquire(&lane->lock);
+            continue;
+        }
         if (task == NULL) {
             hearth_cond_wait(&lane->cond, &lane->lock, -1);
             continue;
@@ -276,7 +296,7 @@ static void *lane_main(void *arg)
     return NULL;
 }
 
-static int lane_start(struct lane *lane, struct unit *unit,
+static int lane_start(struct hearth__lane *lane, struct hearth__unit *unit,
                       struct hearth_error *err)
 {
     sigset_t all, before;
@@ -297,7 +317,7 @@ static int lane_start(struct lane *lane, struct unit *unit,
     return HEARTH_OK;
 }
 
-static void lane_stop(struct lane *lane)
+static void lane_stop(struct hearth__lane *lane)
 {
     if (lane->unit == NULL)
         return;
@@ -315,16 +335,17 @@ static void lane_stop(struct lane *lane)
 void hearth_exec_submit(void *ctx, struct hearth_exec_task *task)
 {
     hearth_exec_t *exec = ctx;
-    HEARTH_CHECK(exec, HEARTH_MAGIC_EXEC);
+    HEARTH_CHECK(exec, HEARTH__MAGIC_EXEC);
     HEARTH_ASSERT(task->device < exec->unit_count);
-    struct unit *u = &exec->units[task->device];
+    struct hearth__unit *u = &exec->units[task->device];
     bool loads =
         task->kind == HEARTH_EXEC_LOAD || task->kind == HEARTH_EXEC_UNLOAD;
-    struct lane *lane = loads && u->load.started ? &u->load : &u->run;
+    struct hearth__lane *lane = loads && u->load.started ? &u->load : &u->run;
     task->next = NULL;
     task->error = (struct hearth_error){0};
     task->need_arena_bytes = 0;
     task->model_bytes = 0;
+    task->tier = HEARTH_TIER_DISK;
     hearth_lock_acquire(&lane->lock);
     if (lane->last != NULL)
         lane->last->next = task;
@@ -337,7 +358,18 @@ void hearth_exec_submit(void *ctx, struct hearth_exec_task *task)
 
 /* ---- Start and end ---- */
 
-static int unit_start(struct unit *u, hearth_exec_t *exec,
+void hearth_exec_use_packs(hearth_exec_t *exec, hearth_packs_t *packs,
+                           void (*damaged)(void *ctx,
+                                           const hearth_model_t *model),
+                           void *ctx)
+{
+    HEARTH_CHECK(exec, HEARTH__MAGIC_EXEC);
+    exec->packs = packs;
+    exec->damaged = damaged;
+    exec->damaged_ctx = ctx;
+}
+
+static int unit_start(struct hearth__unit *u, hearth_exec_t *exec,
                       hearth_device_t *device, struct hearth_error *err)
 {
     const struct hearth_queue_calls *queue = device->plugin->queue;
@@ -346,21 +378,22 @@ static int unit_start(struct unit *u, hearth_exec_t *exec,
     int rc = queue->create(device->dev, HEARTH_QUEUE_RUN, &u->runs, err);
     if (rc == HEARTH_OK)
         rc = queue->create(device->dev, HEARTH_QUEUE_COPY, &u->copies, err);
+    u->loads_beside = hearth_device_can(device, HEARTH_CAP_LOAD_BESIDE_RUN);
     if (rc == HEARTH_OK)
         rc = lane_start(&u->run, u, err);
-    if (rc == HEARTH_OK &&
-        hearth_device_can(device, HEARTH_CAP_LOAD_BESIDE_RUN))
+    if (rc == HEARTH_OK && u->loads_beside)
         rc = lane_start(&u->load, u, err);
     return rc;
 }
 
-static void unit_stop(struct unit *u)
+static void unit_stop(struct hearth__unit *u)
 {
     if (u->device == NULL)
         return;
     const struct hearth_plugin *plugin = u->device->plugin;
     lane_stop(&u->load);
     lane_stop(&u->run);
+    hearth__packed_forget_all(u);
     if (u->arena_bytes > 0)
         plugin->memory->free(u->device->dev, u->arena, u->arena_bytes);
     if (u->copies != NULL)
@@ -374,13 +407,13 @@ int hearth_exec_create(hearth_exec_t **out, hearth_device_t *const *devices,
                        const struct hearth_clock *clock,
                        struct hearth_error *err)
 {
-    hearth_exec_t *exec =
-        hearth_calloc(1, sizeof *exec + device_count * sizeof(struct unit));
+    hearth_exec_t *exec = hearth_calloc(
+        1, sizeof *exec + device_count * sizeof(struct hearth__unit));
     *out = NULL;
     if (exec == NULL)
         return hearth_fail(err, HEARTH_ENOMEM,
                            "no memory for the executor; try again");
-    exec->magic = HEARTH_MAGIC_EXEC;
+    exec->magic = HEARTH__MAGIC_EXEC;
     exec->loop = loop;
     exec->clock = clock;
     exec->unit_count = device_count;
@@ -397,7 +430,7 @@ void hearth_exec_destroy(hearth_exec_t **exec)
 {
     if (*exec == NULL)
         return;
-    HEARTH_CHECK(*exec, HEARTH_MAGIC_EXEC);
+    HEARTH_CHECK(*exec, HEARTH__MAGIC_EXEC);
     for (uint32_t i = 0; i < (*exec)->unit_count; i++)
         unit_stop(&(*exec)->units[i]);
     (*exec)->magic = 0;

@@ -12,7 +12,9 @@
 #define HEARTH_EXEC_EXEC_H
 
 #include "device/device.h"
+#include "exec/host.h"
 #include "loop/loop.h"
+#include "model/model.h"
 #include "tensor/tensor.h"
 
 enum hearth_exec_kind {
@@ -32,6 +34,12 @@ struct hearth_exec_task {
     /* LOAD, RUN; all outlive the task. */
     const struct hearth_graph *graph;
     const struct hearth_weights *weights; /* LOAD */
+    /* LOAD, UNLOAD: the model's copy in host memory, which goes before
+     * <weights>; NULL: none is kept. */
+    struct hearth_host_copy *host;
+    /* LOAD: whose these are, for its packs; outlives the model on the device.
+     * NULL: it has none. */
+    hearth_model_t *model;
     int cancelled;   /* atomic; LOAD: set it to give the load up */
     uint64_t loaded; /* atomic; LOAD: weight bytes so far */
     /* LOAD: out; UNLOAD, RUN: in. */
@@ -50,7 +58,9 @@ struct hearth_exec_task {
                    is needed, nothing was run */
     struct hearth_error error;
     uint64_t need_arena_bytes;
-    uint64_t model_bytes; /* LOAD, RUN: what the model holds now; 0: unknown */
+    enum hearth_tier tier; /* LOAD: where the weights came from */
+    uint64_t model_bytes;  /* LOAD, RUN: what the model holds now; 0: unknown */
+    bool packed; /* LOAD: weights came out of a pack, as the device has them */
     int64_t began_us, ended_us;
 
     /* The executor's. */
@@ -66,6 +76,25 @@ int hearth_exec_create(hearth_exec_t **exec, hearth_device_t *const *devices,
                        uint32_t device_count, hearth_loop_t *loop,
                        const struct hearth_clock *clock,
                        struct hearth_error *err);
+/* From now on loads look for their weights in <packs>, as the device had made
+ * them, and models that were loaded from their source are packed: the model and
+ * what the device made of it, when the thread that loads has nothing else to
+ * do. So are the checksums compared of what came out of a pack; one that is
+ * damaged is removed, and <damaged> is told on the loop's thread: <model> shall
+ * be unloaded (it may be gone by then; it is for comparing). Before the first
+ * submit; <packs> outlives the executor. */
+void hearth_exec_use_packs(hearth_exec_t *exec, hearth_packs_t *packs,
+                           void (*damaged)(void *ctx,
+                                           const hearth_model_t *model),
+                           void *ctx);
+/* The footprint that the device told when the model's weights were packed, for
+ * the shapes that are not known; false: it is to be asked. Any thread; blocks
+ * on the disk. */
+bool hearth_exec_footprint(hearth_exec_t *exec, uint32_t device,
+                           hearth_model_t *model,
+                           struct hearth_footprint *footprint);
+/* Loads of the device that came out of a pack. Any thread. */
+uint64_t hearth_exec_packed_loads(const hearth_exec_t *exec, uint32_t device);
 /* Any thread; <exec> is void so that it can stand in the scheduler's table. */
 void hearth_exec_submit(void *exec, struct hearth_exec_task *task);
 /* Does what was submitted, frees the arenas, joins the threads. The <done> of

@@ -6,9 +6,12 @@
  */
 #include "flow/flow_priv.h"
 
+#include "log/log.h"
+
 #include <string.h>
 
 #define DEFAULT_REQUEST_BYTES (UINT64_C(256) << 20)
+#define DEFAULT_PACK_BYTES (UINT64_C(16) << 30)
 
 void hearth_engine_config_init(struct hearth_engine_config *config)
 {
@@ -44,7 +47,8 @@ static void *run_sched(void *loop)
     return NULL;
 }
 
-static int start_sched(hearth_engine_t *engine, uint64_t memory_bytes,
+static int start_sched(hearth_engine_t *engine,
+                       const struct hearth_engine_config *own,
                        struct hearth_error *err)
 {
     struct hearth_sched_device devices[HEARTH_DEVICES_MAX];
@@ -58,6 +62,7 @@ static int start_sched(hearth_engine_t *engine, uint64_t memory_bytes,
         .tell = hearth__engine_tell,
         .tell_ctx = engine,
     };
+    uint64_t memory_bytes = own->memory_bytes;
     int status;
 
     for (uint32_t i = 0; i < engine->device_count; i++) {
@@ -71,6 +76,7 @@ static int start_sched(hearth_engine_t *engine, uint64_t memory_bytes,
             .overhead_bytes = device->properties.overhead_bytes,
             .load_beside_run =
                 hearth_device_can(device, HEARTH_CAP_LOAD_BESIDE_RUN),
+            .host_memory = hearth_device_can(device, HEARTH_CAP_HOST_MEMORY),
         };
     }
     if (hearth_loop_create(&engine->sched_loop, engine->clock) != APR_SUCCESS)
@@ -80,7 +86,13 @@ static int start_sched(hearth_engine_t *engine, uint64_t memory_bytes,
                            engine->sched_loop, engine->clock, err);
     if (status != HEARTH_OK)
         return status;
+    if (engine->packs)
+        hearth_exec_use_packs(engine->exec, engine->packs,
+                              hearth__model_distrust, engine);
     config.exec = engine->exec;
+    if (hearth_host_create(&engine->host, own->host_bytes) != HEARTH_OK)
+        goto nomem;
+    config.host = engine->host;
     status = hearth_sched_create(&engine->sched, &config);
     if (status == HEARTH_ENOSPACE)
         return hearth_fail(err, status,
@@ -149,9 +161,26 @@ static void stop_sched(hearth_engine_t *engine)
     }
     if (engine->sched_loop)
         hearth_loop_destroy(&engine->sched_loop);
+    hearth_host_destroy(&engine->host);
 }
 
 /* ---- Create and destroy ---- */
+
+/* Without them models are loaded from their sources. */
+static void open_packs(hearth_engine_t *engine,
+                       const struct hearth_engine_config *config)
+{
+    struct hearth_error err = {0};
+
+    if (config->pack_dir == NULL || *config->pack_dir == '\0')
+        return;
+    if (hearth_packs_create(&engine->packs, config->pack_dir,
+                            config->pack_bytes ? config->pack_bytes
+                                               : DEFAULT_PACK_BYTES,
+                            &err) != HEARTH_OK)
+        hearth_log(HEARTH_LOG_WARN, 31,
+                   "event=\"models are not packed\" text=\"%s\"", err.text);
+}
 
 static void take_apart(hearth_engine_t *engine)
 {
@@ -159,6 +188,7 @@ static void take_apart(hearth_engine_t *engine)
     hearth__io_stop(engine);
     if (engine->store)
         hearth_store_destroy(&engine->store);
+    hearth_packs_destroy(&engine->packs);
     if (engine->devices)
         hearth_devices_close(&engine->devices, engine->device_count);
     hearth__engine_log_close(engine);
@@ -204,10 +234,14 @@ int hearth__engine_create(hearth_engine_t **out,
             &engine->devices, &engine->device_count, err);
     if (status == HEARTH_OK)
         status = hearth_store_create(&engine->store, NULL);
+    if (status == HEARTH_OK) {
+        open_packs(engine, &own);
+        hearth_store_use_packs(engine->store, engine->packs);
+    }
     if (status == HEARTH_OK)
         status = hearth__io_start(engine, own.io_threads, err);
     if (status == HEARTH_OK)
-        status = start_sched(engine, own.memory_bytes, err);
+        status = start_sched(engine, &own, err);
     if (status != HEARTH_OK) {
         if (err && err->status == HEARTH_OK)
             hearth_fail(err, status,

@@ -15,6 +15,8 @@
 #define HEARTH_FLOW_FLOW_H
 
 #include "base/base.h"
+#include "device/device.h"
+#include "function/function.h"
 #include "hearth.h"
 #include "loop/loop.h"
 #include "tensor/tensor.h"
@@ -61,8 +63,10 @@ struct hearth_flow_head {
     const char *content_type; /* NULL: found from the first bytes */
     const char *request_id;   /* NULL or unusable: one is made */
     int64_t body_bytes;       /* -1: not known */
-    uint64_t oip_json_bytes;  /* 0: no binary part */
+    uint64_t oip_json_bytes;  /* 0: no binary part; or HEARTH_OIP_RAW */
     int64_t timeout_us;       /* 0: the service's */
+    bool as_oip;     /* body and answer are OIP's, whatever hearth.yaml says */
+    uint32_t tenant; /* that a load for it is charged to */
 };
 
 struct hearth_flow_adapter {
@@ -106,5 +110,100 @@ void hearth_flow_cancel(hearth_request_t *req);
 hearth_buffer_t *hearth_flow_answer_buffer(const hearth_request_t *req);
 const char *hearth_flow_request_id(const hearth_request_t *req);
 enum hearth_step hearth_flow_step(const hearth_request_t *req);
+
+/* ---- Services of a node's daemon: opened by a model instead of a hearth.yaml,
+ * and asked about. Those that say "blocks" wait for the scheduler's thread; not
+ * on an I/O thread. ---- */
+
+/* As hearth_service_open. Blocks. */
+int hearth_flow_open_plain(hearth_service_t **service, hearth_engine_t *engine,
+                           const struct hearth_function_plain *plain,
+                           const struct hearth_service_config *config,
+                           struct hearth_error *err);
+/* As hearth_service_open, for a file that a stranger wrote: see
+ * hearth_function_open_confined. Blocks. */
+int hearth_flow_open_confined(hearth_service_t **service,
+                              hearth_engine_t *engine, const char *path,
+                              const char *name,
+                              const struct hearth_service_config *config,
+                              struct hearth_error *err);
+/* One reference more, for hearth_service_close; that closes the service only
+ * when it was the last. Any thread. */
+hearth_service_t *hearth_flow_service_ref(hearth_service_t *service);
+/* Live as long as the service. Any thread. */
+const hearth_model_t *hearth_flow_service_model(hearth_service_t *service);
+const struct hearth_digest *
+hearth_flow_service_digest(hearth_service_t *service);
+const struct hearth_function_info *
+hearth_flow_service_info(hearth_service_t *service);
+/* Would opening it again give the same model? HEARTH_OK; HEARTH_ENOENT: its
+ * file is gone; HEARTH_EAGAIN: it is another one now. Blocks on the disk. */
+int hearth_flow_service_current(hearth_service_t *service);
+
+/* What the service's requests came to. Times are sums. Any thread. */
+struct hearth_flow_time {
+    uint64_t count;
+    int64_t us;
+};
+struct hearth_flow_stats {
+    uint64_t inferences; /* samples: a batch of 8 is 8 */
+    uint64_t executions;
+    int64_t last_ms; /* since 1970; 0: never */
+    struct hearth_flow_time success, fail, queue, input, infer, output;
+};
+void hearth_flow_service_stats(hearth_service_t *service,
+                               struct hearth_flow_stats *stats);
+
+/* Where the service's model is, one a device. */
+struct hearth_flow_place {
+    const char *device; /* lives as long as the engine */
+    const char *state;  /* static: "resident" */
+    bool resident, loading;
+    uint64_t bytes, runs;
+    uint32_t pins;
+    struct hearth_error error; /* of its last load, if that failed */
+};
+/* How many were filled in. Blocks. */
+uint32_t
+hearth_flow_service_places(hearth_service_t *service,
+                           struct hearth_flow_place places[HEARTH_DEVICES_MAX]);
+/* Begins to load it where it is best, unless it is somewhere, charged to
+ * <tenant>. Blocks. */
+void hearth_flow_service_load(hearth_service_t *service, uint32_t tenant);
+/* Loads it and keeps it from being evicted, or no longer. The model's, not the
+ * service's: whoever closes the service unpins it. Blocks. */
+void hearth_flow_service_pin(hearth_service_t *service, bool pinned);
+/* Gives it up on every device where it is not in use. Blocks. */
+void hearth_flow_service_unload(hearth_service_t *service);
+
+/* Tenants are numbers from 1 on, under HEARTH_TENANTS_MAX (cache.h); 0 is
+ * nobody, without a quota. */
+#define HEARTH_FLOW_TENANTS_MAX 256u
+struct hearth_flow_tenant {
+    uint64_t used_bytes, quota_bytes, loads, evictions;
+};
+/* Device memory that may be charged to it; 0: any. Blocks. */
+void hearth_flow_tenant_quota(hearth_engine_t *engine, uint32_t tenant,
+                              uint64_t bytes);
+/* Blocks. */
+void hearth_flow_tenant_report(hearth_engine_t *engine, uint32_t tenant,
+                               struct hearth_flow_tenant *report);
+
+/* What a device would need for the model, and whom it would evict now. */
+#define HEARTH_FLOW_EVICTS_MAX 16
+struct hearth_flow_fit {
+    const char *device;
+    struct hearth_error error; /* status HEARTH_OK: it fits there */
+    bool resident;
+    uint64_t model_bytes, load_bytes, arena_bytes; /* as its footprint */
+    uint64_t need_bytes; /* that are not there yet, its arena included */
+    uint64_t free_bytes;
+    uint32_t evict_count; /* may be more than the names */
+    char evicts[HEARTH_FLOW_EVICTS_MAX][64];
+};
+/* How many were filled in. Blocks. */
+uint32_t
+hearth_flow_service_fit(hearth_service_t *service,
+                        struct hearth_flow_fit fits[HEARTH_DEVICES_MAX]);
 
 #endif

@@ -106,6 +106,8 @@ apr_status_t hearth__flow_begin(hearth_request_t **req,
                                 void *ctx, const struct hearth_flow_head *head,
                                 bool warming);
 void hearth__flow_drop_inputs(hearth_request_t *req);
+/* A limit that became known later: the deadline moves only nearer. */
+void hearth__flow_shorten(hearth_request_t *req, int64_t timeout_us);
 /* Adds the time since the step began to it, at <now_us>. */
 void hearth__flow_account(hearth_request_t *req, int64_t now_us);
 enum hearth_step hearth__step_end(hearth_request_t *req);
@@ -139,9 +141,20 @@ enum hearth_step hearth__step_fail(hearth_request_t *req);
 
 struct hearth__model;
 
+struct hearth__tally {
+    _Atomic uint64_t count;
+    _Atomic int64_t us;
+};
+struct hearth__tallies {
+    _Atomic uint64_t inferences;
+    _Atomic int64_t last_ms;
+    struct hearth__tally success, fail, queue, input, infer, output;
+};
+
 struct hearth_service {
     uint32_t magic;
-    _Atomic uint32_t refs; /* the handle's, and one a request */
+    _Atomic uint32_t refs;  /* the handles', and one a request */
+    _Atomic uint32_t holds; /* the handles' */
     _Atomic uint32_t in_flight;
     _Atomic bool closed;
     _Atomic uint32_t next_loop;
@@ -153,7 +166,8 @@ struct hearth_service {
     uint64_t body_bytes;
     hearth_service_t *next, **link; /* the engine's, under its lock */
     _Atomic int state;              /* enum hearth_service_state */
-    struct hearth_error error;      /* under the engine's lock */
+    struct hearth__tallies tallies;
+    struct hearth_error error; /* under the engine's lock */
 };
 hearth_service_t *hearth__service_ref(hearth_service_t *service);
 void hearth__service_unref(hearth_service_t *service);
@@ -176,6 +190,8 @@ struct hearth__model {
     hearth_sched_model_t *sched;    /* the scheduler's */
     struct hearth_loop_work remove; /* to the scheduler */
 };
+/* hearth_exec_use_packs' <damaged>; <ctx> is the engine. */
+void hearth__model_distrust(void *ctx, const hearth_model_t *onnx);
 /* Takes over the reference to <entry>, also on failure. Blocks. */
 int hearth__model_acquire(struct hearth__model **model, hearth_engine_t *engine,
                           hearth_store_entry_t *entry, const char *name,
@@ -197,6 +213,7 @@ struct hearth_engine {
     hearth_device_t **devices;
     uint32_t device_count;
     hearth_store_t *store;
+    hearth_packs_t *packs; /* NULL: none */
     struct hearth_budget request_budget;
     hearth_stat_t *stat;
     hearth_stat_series_t *steps[HEARTH_STEP_COUNT];
@@ -209,6 +226,7 @@ struct hearth_engine {
     pthread_t sched_thread;
     bool sched_running, sched_idle;
     hearth_exec_t *exec;
+    hearth_host_tier_t *host;
     hearth_sched_t *sched;
     struct hearth_loop_timer sched_timer;
 
@@ -239,6 +257,9 @@ void hearth__engine_tell(void *engine, const char *what, const char *device,
 
 /* When its answer is made. */
 void hearth__request_log(const hearth_request_t *req);
+
+/* tally.c: when the answer is made. */
+void hearth__tally_request(hearth_request_t *req);
 
 /* meter.c */
 int hearth__meter_open(hearth_engine_t *engine);

@@ -24,7 +24,13 @@ enum {
     DEVICE_BYTES,
     MODEL_BYTES,
     DEVICE_LOADS,
+    PACK_BYTES,
+    PACK_LIMIT,
+    PACK_FILES,
     REQUEST_BYTES,
+    HOST_LIMIT,
+    HOST_BYTES,
+    HOST_LOADS,
     ROW_COUNT
 };
 
@@ -78,10 +84,30 @@ static const struct hearth_stat_row rows[ROW_COUNT] = {
                      .labels = {"device", "model"}},
     [DEVICE_LOADS] = {.name = "hearth_device_loads_total",
                       .type = HEARTH_STAT_COUNTER,
-                      .help = "Models loaded, loads that failed, evictions.",
+                      .help = "Models loaded, those of them out of a pack, "
+                              "loads that failed, evictions.",
                       .labels = {"device", "what"}},
+    [PACK_BYTES] = GAUGE("hearth_pack_bytes", "Packed models on the disk."),
+    [PACK_LIMIT] =
+        GAUGE("hearth_pack_limit_bytes", "What they may take there; 0: none "
+                                         "are kept."),
+    [PACK_FILES] = {.name = "hearth_packs_total",
+                    .type = HEARTH_STAT_COUNTER,
+                    .help = "Packs opened, looked for in vain, found damaged, "
+                            "written, not written, removed to make room.",
+                    .labels = {"what"}},
     [REQUEST_BYTES] = GAUGE("hearth_request_bytes",
                             "Memory of bodies, tensors and answers in flight."),
+    [HOST_LIMIT] = GAUGE("hearth_host_limit_bytes",
+                         "Host memory that copies of weights may take."),
+    [HOST_BYTES] =
+        GAUGE("hearth_host_bytes", "Host memory that copies of weights take."),
+    [HOST_LOADS] = {.name = "hearth_host_loads_total",
+                    .type = HEARTH_STAT_COUNTER,
+                    .help = "Loads onto devices with memory of their own whose "
+                            "weights were in host memory (hit) or not (miss), "
+                            "and copies that were evicted from it.",
+                    .labels = {"what"}},
 };
 
 int hearth__meter_open(hearth_engine_t *engine)
@@ -160,6 +186,8 @@ static void collect(void *ctx, uint32_t unused)
         set(engine, DEVICE_BYTES, d.name, "overhead", d.overhead_bytes);
         set(engine, DEVICE_BYTES, d.name, "arena", d.arena_bytes);
         set(engine, DEVICE_LOADS, d.name, "load", d.loads);
+        set(engine, DEVICE_LOADS, d.name, "packed",
+            hearth_exec_packed_loads(engine->exec, i));
         set(engine, DEVICE_LOADS, d.name, "failure", d.load_failures);
         set(engine, DEVICE_LOADS, d.name, "eviction", d.evictions);
     }
@@ -168,13 +196,37 @@ static void collect(void *ctx, uint32_t unused)
     hearth_sched_models(engine->sched, set_model, engine);
 }
 
+static void collect_packs(hearth_engine_t *engine)
+{
+    struct hearth_packs_stats s = {0};
+
+    if (engine->packs)
+        hearth_packs_stats(engine->packs, &s);
+    set(engine, PACK_BYTES, NULL, NULL, s.bytes);
+    set(engine, PACK_LIMIT, NULL, NULL, s.limit_bytes);
+    set(engine, PACK_FILES, "opened", NULL, s.opened);
+    set(engine, PACK_FILES, "missed", NULL, s.missed);
+    set(engine, PACK_FILES, "damaged", NULL, s.damaged);
+    set(engine, PACK_FILES, "written", NULL, s.written);
+    set(engine, PACK_FILES, "failed", NULL, s.failed);
+    set(engine, PACK_FILES, "evicted", NULL, s.evicted);
+}
+
 int hearth_engine_metrics(hearth_engine_t *engine, char **out)
 {
     struct hearth_stat_text text = {.data = NULL};
+    struct hearth_host_report host;
 
     *out = NULL;
     HEARTH_CHECK(engine, HEARTH_MAGIC_ENGINE);
     hearth__on_loop(engine->sched_loop, collect, engine, 0);
+    hearth_host_report(engine->host, &host);
+    set(engine, HOST_LIMIT, NULL, NULL, host.limit_bytes);
+    set(engine, HOST_BYTES, NULL, NULL, host.bytes);
+    set(engine, HOST_LOADS, "hit", NULL, host.hits);
+    set(engine, HOST_LOADS, "miss", NULL, host.misses);
+    set(engine, HOST_LOADS, "eviction", NULL, host.evictions);
+    collect_packs(engine);
     set(engine, REQUEST_BYTES, NULL, NULL,
         hearth_budget_used(&engine->request_budget));
     hearth_stat_write(engine->stat, &text);

@@ -20,7 +20,7 @@ static struct hearth__model *find(hearth_engine_t *engine,
 
 /* What each device says to the model; [device_count], NULL: no memory. */
 static struct hearth_sched_fit *ask_devices(hearth_engine_t *engine,
-                                            const hearth_model_t *model)
+                                            hearth_model_t *model)
 {
     struct hearth_sched_fit *fits =
         hearth_calloc(engine->device_count, sizeof(*fits));
@@ -29,10 +29,12 @@ static struct hearth_sched_fit *ask_devices(hearth_engine_t *engine,
         hearth_device_t *device = engine->devices[i];
         struct hearth_footprint fp = {.struct_bytes = sizeof(fp)};
 
-        fits[i].status = device->plugin->model->footprint(
-            device->dev, hearth_model_graph(model), hearth_model_weights(model),
-            NULL, &fp, &fits[i].error);
-        hearth_device_note(device, fits[i].status, &fits[i].error);
+        if (!hearth_exec_footprint(engine->exec, i, model, &fp)) {
+            fits[i].status = device->plugin->model->footprint(
+                device->dev, hearth_model_graph(model),
+                hearth_model_weights(model), NULL, &fp, &fits[i].error);
+            hearth_device_note(device, fits[i].status, &fits[i].error);
+        }
         fits[i].model_bytes = fp.model_bytes;
         fits[i].load_bytes = fp.load_bytes;
         fits[i].arena_bytes = fp.arena_bytes;
@@ -66,6 +68,7 @@ static int add(struct hearth__model *model, const char *name,
         .config = {.name = name,
                    .graph = hearth_model_graph(onnx),
                    .weights = hearth_model_weights(onnx),
+                   .model = onnx,
                    .fits = fits},
         .err = err,
     };
@@ -128,6 +131,23 @@ int hearth__model_acquire(struct hearth__model **out, hearth_engine_t *engine,
     hearth_cond_broadcast(&engine->changed);
     hearth_lock_release(&engine->lock);
     return status;
+}
+
+/* On the scheduler's thread: what a device has of it is not to be trusted. The
+ * next request loads it again. */
+void hearth__model_distrust(void *ctx, const hearth_model_t *onnx)
+{
+    hearth_engine_t *engine = ctx;
+    struct hearth__model *model;
+
+    hearth_lock_acquire(&engine->lock);
+    for (model = engine->models; model; model = model->next)
+        if (hearth_store_model(model->entry) == onnx)
+            break;
+    hearth_lock_release(&engine->lock);
+    /* Its removal comes on this thread too. */
+    if (model)
+        hearth_sched_model_unload(engine->sched, model->sched);
 }
 
 /* ---- Removal ---- */

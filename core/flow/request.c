@@ -71,6 +71,20 @@ static void set_deadline(hearth_request_t *req, int64_t asked_us,
                             deadline_passed);
 }
 
+void hearth__flow_shorten(hearth_request_t *req, int64_t timeout_us)
+{
+    int64_t at_us;
+
+    if (timeout_us <= 0 ||
+        __builtin_add_overflow(req->began_us, timeout_us, &at_us) ||
+        at_us >= req->deadline_us)
+        return;
+    req->deadline_us = at_us;
+    hearth_loop_timer_start(req->loop, &req->deadline,
+                            at_us - hearth_now_us(req->clock), 0,
+                            deadline_passed);
+}
+
 /* Into the lists of those that may have to be ended early. */
 static void enter(hearth_request_t *req, hearth_service_t *service)
 {
@@ -109,6 +123,8 @@ apr_status_t hearth__flow_begin(hearth_request_t **out,
     req->adapter_ctx = ctx;
     req->announced_bytes = head->body_bytes;
     req->oip_json_bytes = head->oip_json_bytes;
+    req->context.as_oip = head->as_oip;
+    req->job.tenant = head->tenant;
     req->content_type = copy_text(head->content_type, &rv);
     if (rv != HEARTH_OK) {
         hearth_free(req->content_type);

@@ -82,20 +82,18 @@ void hearth__service_answered(hearth_service_t *service,
 
 /* Function, model and scheduler's record; what was opened stays in <service>
  * for the caller to close, also on failure. */
-static int open_parts(hearth_service_t *service, const char *path,
-                      struct hearth_error *err)
+static int open_parts(hearth_service_t *service, struct hearth_error *err)
 {
     hearth_engine_t *engine = service->engine;
     const struct hearth_function_info *info;
     hearth_store_entry_t *entry = NULL;
-    int status = hearth_function_open(&service->function, path, err);
+    int status;
 
-    if (status != HEARTH_OK)
-        return status;
     info = hearth_function_info(service->function);
     status = hearth_store_open(engine->store, info->model_path, 0, &entry, err);
     if (status != HEARTH_OK) {
-        hearth_fail_prefix(err, "%s", info->path);
+        if (info->path != info->model_path) /* else the text names it */
+            hearth_fail_prefix(err, "%s", info->path);
         return status;
     }
     status =
@@ -151,39 +149,43 @@ static void delist(hearth_service_t *service)
     hearth_lock_release(&service->engine->lock);
 }
 
-int hearth_service_open(hearth_service_t **out, hearth_engine_t *engine,
-                        const char *path,
+/* Takes <function> over, also on failure. */
+static int open_service(hearth_service_t **out, hearth_engine_t *engine,
+                        hearth_function_t *function,
                         const struct hearth_service_config *config,
                         struct hearth_error *err)
 {
+    const struct hearth_function_info *info = hearth_function_info(function);
     struct hearth_service_config own;
     hearth_service_t *service;
     int status;
 
-    *out = NULL;
-    HEARTH_CHECK(engine, HEARTH_MAGIC_ENGINE);
     hearth_service_config_init(&own);
     if (config)
         memcpy(&own, config,
                config->struct_bytes < sizeof(own) ? config->struct_bytes
                                                   : sizeof(own));
     service = hearth_calloc(1, sizeof(*service));
-    if (service == NULL)
+    if (service == NULL) {
+        hearth_function_close(&function);
         return hearth_fail(err, HEARTH_ENOMEM,
-                           "no memory to open %s: free some", path);
+                           "no memory to open a function: free some");
+    }
     service->magic = HEARTH_MAGIC_SERVICE;
     service->refs = 1;
+    service->holds = 1;
     service->engine = engine;
-    status = open_parts(service, path, err);
+    service->function = function;
+    status = open_parts(service, err);
     if (status != HEARTH_OK)
         goto fail;
     configure(service, &own);
     enlist(service);
-    if (own.cold || !hearth_function_info(service->function)->warm) {
+    if (own.cold == 1 || !(own.cold ? info->warm_asked : info->warm)) {
         atomic_store(&service->state, HEARTH_SERVICE_READY);
     } else if (hearth_flow_warm(service) != HEARTH_OK) {
         status = hearth_fail(err, HEARTH_ENOMEM,
-                             "no memory to open %s: free some", path);
+                             "no memory to open %s: free some", info->path);
         goto fail;
     }
     *out = service;
@@ -192,6 +194,54 @@ int hearth_service_open(hearth_service_t **out, hearth_engine_t *engine,
 fail:
     hearth__service_unref(service);
     return status;
+}
+
+int hearth_service_open(hearth_service_t **out, hearth_engine_t *engine,
+                        const char *path,
+                        const struct hearth_service_config *config,
+                        struct hearth_error *err)
+{
+    hearth_function_t *function;
+    int status;
+
+    *out = NULL;
+    HEARTH_CHECK(engine, HEARTH_MAGIC_ENGINE);
+    status = hearth_function_open(&function, path, err);
+    return status == HEARTH_OK
+               ? open_service(out, engine, function, config, err)
+               : status;
+}
+
+int hearth_flow_open_confined(hearth_service_t **out, hearth_engine_t *engine,
+                              const char *path, const char *name,
+                              const struct hearth_service_config *config,
+                              struct hearth_error *err)
+{
+    hearth_function_t *function;
+    int status;
+
+    *out = NULL;
+    HEARTH_CHECK(engine, HEARTH_MAGIC_ENGINE);
+    status = hearth_function_open_confined(&function, path, name, err);
+    return status == HEARTH_OK
+               ? open_service(out, engine, function, config, err)
+               : status;
+}
+
+int hearth_flow_open_plain(hearth_service_t **out, hearth_engine_t *engine,
+                           const struct hearth_function_plain *plain,
+                           const struct hearth_service_config *config,
+                           struct hearth_error *err)
+{
+    hearth_function_t *function;
+    int status;
+
+    *out = NULL;
+    HEARTH_CHECK(engine, HEARTH_MAGIC_ENGINE);
+    status = hearth_function_create(&function, plain, err);
+    return status == HEARTH_OK
+               ? open_service(out, engine, function, config, err)
+               : status;
 }
 
 hearth_service_t *hearth__service_ref(hearth_service_t *service)
@@ -212,6 +262,13 @@ void hearth__service_unref(hearth_service_t *service)
     hearth_free(service);
 }
 
+hearth_service_t *hearth_flow_service_ref(hearth_service_t *service)
+{
+    HEARTH_CHECK(service, HEARTH_MAGIC_SERVICE);
+    atomic_fetch_add(&service->holds, 1);
+    return hearth__service_ref(service);
+}
+
 void hearth__service_give_place(hearth_request_t *req)
 {
     if (req->counted)
@@ -224,7 +281,8 @@ void hearth_service_close(hearth_service_t **service)
     if (*service == NULL)
         return;
     HEARTH_CHECK(*service, HEARTH_MAGIC_SERVICE);
-    atomic_store(&(*service)->closed, true);
+    if (atomic_fetch_sub(&(*service)->holds, 1) == 1)
+        atomic_store(&(*service)->closed, true);
     hearth__service_unref(*service);
     *service = NULL;
 }

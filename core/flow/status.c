@@ -64,10 +64,12 @@ static void add_model(void *ctx, const struct hearth_sched_model_report *r)
         json_array_append_new(places, place);
     }
     json_array_append_new(models,
-                          json_pack("{s:s, s:i, s:I, s:I, s:o}", "name",
-                                    r->name, "queued", (int)r->queued,
-                                    "load_us", (json_int_t)r->load_us, "run_us",
-                                    (json_int_t)r->run_us, "places", places));
+                          json_pack("{s:s, s:i, s:I, s:I, s:I, s:b, s:o}",
+                                    "name", r->name, "queued", (int)r->queued,
+                                    "load_us", (json_int_t)r->load_us,
+                                    "host_load_us", (json_int_t)r->host_load_us,
+                                    "run_us", (json_int_t)r->run_us, "in_host",
+                                    (int)r->in_host, "places", places));
 }
 
 static void collect(void *ctx, uint32_t unused)
@@ -85,12 +87,24 @@ static void collect(void *ctx, uint32_t unused)
     json_object_set_new(c->root, "models", models);
     json_object_set_new(
         c->root, "jobs",
-        json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "waiting",
-                  (int)r.waiting, "running", (int)r.running, "loading",
-                  (int)r.loading, "submitted", number(r.submitted), "completed",
-                  number(r.completed), "failed", number(r.failed), "cancelled",
-                  number(r.cancelled), "timed_out", number(r.timed_out),
-                  "refused", number(r.refused)));
+        json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                  "waiting", (int)r.waiting, "running", (int)r.running,
+                  "loading", (int)r.loading, "submitted", number(r.submitted),
+                  "completed", number(r.completed), "failed", number(r.failed),
+                  "cancelled", number(r.cancelled), "timed_out",
+                  number(r.timed_out), "refused", number(r.refused), "hits",
+                  number(r.hits), "misses", number(r.misses)));
+}
+
+static json_t *host_json(hearth_engine_t *engine)
+{
+    struct hearth_host_report r;
+
+    hearth_host_report(engine->host, &r);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "bytes", number(r.bytes),
+                     "limit_bytes", number(r.limit_bytes), "models",
+                     number(r.copies), "hits", number(r.hits), "misses",
+                     number(r.misses), "evictions", number(r.evictions));
 }
 
 static json_t *service_json(hearth_service_t *service)
@@ -123,6 +137,7 @@ int hearth_engine_status(hearth_engine_t *engine, char **text)
         json_array_append_new(services, service_json(s));
     hearth_lock_release(&engine->lock);
     json_object_set_new(c.root, "services", services);
+    json_object_set_new(c.root, "host", host_json(engine));
     json_object_set_new(
         c.root, "request_bytes",
         json_integer(number(hearth_budget_used(&engine->request_budget))));

@@ -69,9 +69,10 @@ static void encode_error(hearth_request_t *req)
     answer->status = req->status;
     answer->http_status = hearth_status_http(req->status);
     answer->retry_after_s = req->retry_after_s;
-    if (hearth_function_error_body(function, req->err.text,
+    if (hearth_function_error_body(function, &req->context, req->err.text,
                                    &req->answer_buffer) == HEARTH_OK) {
-        answer->content_type = hearth_function_error_type(function);
+        answer->content_type =
+            hearth_function_error_type(function, &req->context);
         answer->body = hearth_buffer_data(req->answer_buffer);
         answer->body_bytes = hearth_buffer_bytes(req->answer_buffer);
     } else {
@@ -124,6 +125,7 @@ enum hearth_step hearth__step_send(hearth_request_t *req)
     times->encode_us = req->step_us[HEARTH_STEP_ENCODE];
     times->total_us = hearth_now_us(req->clock) - req->began_us;
     hearth__request_log(req);
+    hearth__tally_request(req);
     /* Before the answer goes out: a client that asks again as soon as it has
      * it, on another connection, must not be told that its place is taken. */
     hearth__service_give_place(req);

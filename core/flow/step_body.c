@@ -154,5 +154,8 @@ enum hearth_step hearth__step_decode(hearth_request_t *req)
             hearth_function_decode(function, req->content_type, req->body,
                                    req->body_bytes, req->oip_json_bytes, budget,
                                    &req->context, &req->inputs, &req->err);
-    return req->status == HEARTH_OK ? HEARTH_STEP_QUEUE : HEARTH_STEP_FAIL;
+    if (req->status != HEARTH_OK)
+        return HEARTH_STEP_FAIL;
+    hearth__flow_shorten(req, req->context.oip.timeout_us);
+    return HEARTH_STEP_QUEUE;
 }

@@ -141,14 +141,35 @@ static int decode_raw(const hearth_function_t *f, hearth_buffer_t *body,
     return add(inputs, port->name, port->dtype, &shape, buffer, err);
 }
 
-/* A picture sent to a function that takes numbers is a mistake that the numbers
- * would explain badly. */
-static int check_type(const hearth_function_t *f, const char *content_type,
+static int decode_oip(const hearth_function_t *f, hearth_buffer_t *body,
+                      uint64_t bytes, uint64_t json_bytes,
+                      struct hearth_budget *budget,
+                      struct hearth_function_context *context,
+                      struct hearth_tensor_list *inputs,
                       struct hearth_error *err)
 {
-    if (content_type == NULL || f->info.input == HEARTH_KIND_IMAGE ||
-        f->info.input == HEARTH_KIND_RAW ||
-        strncasecmp(content_type, "image/", 6) != 0)
+    context->speaks_oip = true;
+    if (json_bytes != HEARTH_OIP_RAW)
+        return hearth_oip_read(body, bytes, json_bytes, budget, &context->oip,
+                               inputs, err);
+    context->oip.binary_default = true;
+    if (f->input_count == 1)
+        return decode_raw(f, body, bytes, budget, inputs, err);
+    return hearth_fail(err, HEARTH_EINVAL,
+                       "Raw request must only have 1 input (found 1) to be "
+                       "deduced but got %u inputs in '%.60s' model "
+                       "configuration",
+                       f->input_count, f->name);
+}
+
+/* A picture sent to a function that takes numbers is a mistake that the numbers
+ * would explain badly. */
+static int check_type(const hearth_function_t *f,
+                      enum hearth_function_kind kind, const char *content_type,
+                      struct hearth_error *err)
+{
+    if (content_type == NULL || kind == HEARTH_KIND_IMAGE ||
+        kind == HEARTH_KIND_RAW || strncasecmp(content_type, "image/", 6) != 0)
         return HEARTH_OK;
     return hearth_fail(err, HEARTH_EMEDIA,
                        "this function takes %s, not %.60s; see input.kind in "
@@ -166,28 +187,39 @@ int hearth_function_decode(const hearth_function_t *f, const char *content_type,
 {
     HEARTH_CHECK(f, HEARTH_MAGIC_FUNCTION);
     HEARTH_ASSERT(f->bound);
-    *context = (struct hearth_function_context){.speaks_oip = false};
-    int rc = check_type(f, content_type, err);
+    enum hearth_function_kind kind =
+        context->as_oip ? HEARTH_KIND_OIP : f->info.input;
+    context->batch = 1;
+    int rc = check_type(f, kind, content_type, err);
     if (rc != HEARTH_OK)
         return rc;
     if (bytes == 0 || body == NULL)
         return hearth_fail(err, HEARTH_EINVAL, "the body is empty; send %s%s",
                            f->info.input == HEARTH_KIND_IMAGE ? "an " : "",
                            hearth_function_kind_name(f->info.input));
-    switch (f->info.input) {
+    switch (kind) {
     case HEARTH_KIND_IMAGE:
-        return decode_image(f, hearth_buffer_data(body), bytes, budget, inputs,
-                            err);
+        rc = decode_image(f, hearth_buffer_data(body), bytes, budget, inputs,
+                          err);
+        break;
     case HEARTH_KIND_RAW:
-        return decode_raw(f, body, bytes, budget, inputs, err);
+        rc = decode_raw(f, body, bytes, budget, inputs, err);
+        break;
     case HEARTH_KIND_OIP:
-        context->speaks_oip = true;
-        return hearth_oip_read(body, bytes, oip_json_bytes, budget,
-                               &context->oip, inputs, err);
+        rc = decode_oip(f, body, bytes, oip_json_bytes, budget, context, inputs,
+                        err);
+        break;
     default:
-        return decode_json(f, hearth_buffer_data(body), bytes, budget, inputs,
-                           err);
+        rc = decode_json(f, hearth_buffer_data(body), bytes, budget, inputs,
+                         err);
     }
+    if (rc == HEARTH_OK)
+        rc = hearth__function_check(f, inputs, context, err);
+    if (rc != HEARTH_OK) {
+        hearth_tensor_list_clear(inputs);
+        hearth_function_context_clear(context);
+    }
+    return rc;
 }
 
 void hearth_function_context_clear(struct hearth_function_context *context)
@@ -340,16 +372,16 @@ int hearth_function_encode(const hearth_function_t *f,
     if (chosen == NULL)
         return hearth_fail(err, HEARTH_EBUG, "output '%.60s' did not come",
                            f->chosen_name);
-    if (f->info.output == HEARTH_KIND_RAW)
-        return encode_raw(chosen, answer, err);
-    if (f->info.output == HEARTH_KIND_OIP) {
-        rc = hearth_oip_write(f->name, &context->oip, outputs, f->labels,
-                              f->label_count, budget, &answer->body,
+    if (context->as_oip || f->info.output == HEARTH_KIND_OIP) {
+        rc = hearth_oip_write(f->name, f->info.version, &context->oip, outputs,
+                              f->labels, f->label_count, budget, &answer->body,
                               &answer->oip_json_bytes, err);
         if (answer->oip_json_bytes > 0)
             answer->content_type = "application/octet-stream";
         return rc;
     }
+    if (f->info.output == HEARTH_KIND_RAW)
+        return encode_raw(chosen, answer, err);
     if (f->info.output == HEARTH_KIND_LABELS)
         rc = encode_labels(f, chosen, &text, err);
     else
@@ -369,22 +401,26 @@ int hearth_function_encode(const hearth_function_t *f,
 
 /* ---- Failures ---- */
 
-static bool speaks_oip(const hearth_function_t *f)
+static bool speaks_oip(const hearth_function_t *f,
+                       const struct hearth_function_context *context)
 {
-    return f->info.output == HEARTH_KIND_OIP ||
+    return context->as_oip || f->info.output == HEARTH_KIND_OIP ||
            f->info.input == HEARTH_KIND_OIP;
 }
 
-const char *hearth_function_error_type(const hearth_function_t *function)
+const char *
+hearth_function_error_type(const hearth_function_t *function,
+                           const struct hearth_function_context *context)
 {
-    return speaks_oip(function) ? "application/json" : "text/plain";
+    return speaks_oip(function, context) ? "application/json" : "text/plain";
 }
 
 int hearth_function_error_body(const hearth_function_t *function,
+                               const struct hearth_function_context *context,
                                const char *message, hearth_buffer_t **body)
 {
     struct hearth_text text = {.budget = NULL};
-    if (speaks_oip(function)) {
+    if (speaks_oip(function, context)) {
         hearth_text_puts(&text, "{\"error\":");
         hearth_text_put_json(&text, message);
         hearth_text_puts(&text, "}");

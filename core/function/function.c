@@ -3,12 +3,8 @@
  * function.c: a function's beginning and end: its file, its labels, and how it
  * fits its model.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "function/function_priv.h"
 #include "ops/ops.h"
@@ -26,50 +22,6 @@ const char *hearth_function_kind_name(enum hearth_function_kind kind)
 }
 
 /* ---- Files ---- */
-
-static int read_open(int fd, const char *path, uint64_t most, char **text,
-                     size_t *bytes, struct hearth_error *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return hearth_fail(err, HEARTH_EIO, "%.120s is not a file; name a file",
-                           path);
-    if ((uint64_t)st.st_size > most)
-        return hearth_fail(err, HEARTH_ETOOBIG,
-                           "%.120s has %llu bytes, more than %llu; is it the "
-                           "right file?",
-                           path, (unsigned long long)st.st_size,
-                           (unsigned long long)most);
-    *text = hearth_malloc((size_t)st.st_size + 1);
-    if (*text == NULL)
-        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.120s", path);
-    *bytes = 0;
-    while (*bytes < (size_t)st.st_size) {
-        ssize_t n = read(fd, *text + *bytes, (size_t)st.st_size - *bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        *bytes += (size_t)n;
-    }
-    (*text)[*bytes] = '\0';
-    return HEARTH_OK;
-}
-
-int hearth__function_read_file(const char *path, uint64_t most, char **text,
-                               size_t *bytes, struct hearth_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    *text = NULL;
-    if (fd < 0)
-        return hearth_fail(err, errno == ENOENT ? HEARTH_ENOENT : HEARTH_EIO,
-                           "cannot read %.120s: %s; check its path and "
-                           "permissions",
-                           path, strerror(errno));
-    int rc = read_open(fd, path, most, text, bytes, err);
-    close(fd);
-    return rc;
-}
 
 /* <path> as seen from the file's directory. */
 static char *beside(const hearth_function_t *f, const char *path)
@@ -90,8 +42,7 @@ static int read_labels(hearth_function_t *f, struct hearth_error *err)
     char *path = beside(f, f->labels_path);
     if (path == NULL)
         return hearth_fail(err, HEARTH_ENOMEM, "no memory for labels");
-    int rc = hearth__function_read_file(path, LABELS_MAX, &f->label_bytes,
-                                        &bytes, err);
+    int rc = hearth_read_file(path, LABELS_MAX, &f->label_bytes, &bytes, err);
     hearth_free(path);
     if (rc != HEARTH_OK) {
         hearth_fail_prefix(err, "%.60s: output.labels", f->shown);
@@ -157,9 +108,11 @@ static int finish_open(hearth_function_t *f, struct hearth_error *err)
         hearth_free(model);
         return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->shown);
     }
-    hearth_free(f->model_path);
+    f->model_name = f->model_path;
     f->model_path = model;
     f->info.name = f->name;
+    f->info.model_name = f->model_name;
+    f->info.labels_name = f->labels_path;
     f->info.path = f->path;
     f->info.model_path = f->model_path;
     if (f->labels_path != NULL && f->info.output != HEARTH_KIND_LABELS &&
@@ -177,27 +130,101 @@ static int finish_open(hearth_function_t *f, struct hearth_error *err)
     return f->labels_path != NULL ? read_labels(f, err) : HEARTH_OK;
 }
 
-int hearth_function_open(hearth_function_t **out, const char *path,
-                         struct hearth_error *err)
+/* A function with the defaults of a file without keys; <path> is the file's, or
+ * the model's. NULL: no memory. */
+static hearth_function_t *start(const char *path, struct hearth_error *err)
 {
-    char *text = NULL;
-    size_t bytes;
     hearth_function_t *f = hearth_calloc(1, sizeof *f);
-    *out = NULL;
     if (f == NULL || !split_path(f, path)) {
         hearth_function_close(&f);
-        return hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", path);
+        hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", path);
+        return NULL;
     }
     f->magic = HEARTH_MAGIC_FUNCTION;
     f->info.input = f->info.output = HEARTH_KIND_JSON;
     f->info.max_body_bytes = BODY_DEFAULT;
     f->info.warm = true;
+    f->info.version = "1";
     f->top = TOP_DEFAULT;
     hearth_image_spec_init(&f->image);
     f->image.channels = 0; /* the model's, unless the file says */
-    int rc = hearth__function_read_file(path, FILE_MAX, &text, &bytes, err);
+    return f;
+}
+
+int hearth_function_create(hearth_function_t **out,
+                           const struct hearth_function_plain *plain,
+                           struct hearth_error *err)
+{
+    hearth_function_t *f = start(plain->model_path, err);
+    *out = NULL;
+    if (f == NULL)
+        return HEARTH_ENOMEM;
+    f->info.input = f->info.output = HEARTH_KIND_OIP;
+    f->info.warm = f->info.warm_asked = plain->warm;
+    f->info.max_batch = plain->max_batch;
+    if (plain->max_body_bytes > 0)
+        f->info.max_body_bytes = plain->max_body_bytes;
+    f->name = hearth_strdup(plain->name);
+    f->version = hearth_strdup(plain->version);
+    f->model_path = hearth_strdup(plain->model_path);
+    if (plain->labels_path != NULL)
+        f->labels_path = hearth_strdup(plain->labels_path);
+    int rc = HEARTH_OK;
+    if (f->name == NULL || f->version == NULL || f->model_path == NULL ||
+        (plain->labels_path != NULL && f->labels_path == NULL))
+        rc = hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", f->shown);
+    f->info.name = f->name;
+    f->info.version = f->version;
+    f->info.path = f->info.model_path = f->info.model_name = f->model_path;
+    f->info.labels_name = f->labels_path;
+    if (rc == HEARTH_OK && f->labels_path != NULL)
+        rc = read_labels(f, err);
+    if (rc != HEARTH_OK)
+        hearth_function_close(&f);
+    *out = f;
+    return rc;
+}
+
+/* Relative, and not out of the directory. */
+static bool is_inside(const char *path)
+{
+    if (path == NULL)
+        return true;
+    if (path[0] == '/')
+        return false;
+    for (const char *p = path; *p != '\0'; p += *p == '/') {
+        size_t part = strcspn(p, "/");
+        if (part == 2 && p[0] == '.' && p[1] == '.')
+            return false;
+        p += part;
+    }
+    return true;
+}
+
+static int open_file(hearth_function_t **out, const char *path, bool confined,
+                     const char *name, struct hearth_error *err)
+{
+    char *text = NULL;
+    size_t bytes;
+    hearth_function_t *f = start(path, err);
+    *out = NULL;
+    if (f == NULL)
+        return HEARTH_ENOMEM;
+    int rc = hearth_read_file(path, FILE_MAX, &text, &bytes, err);
     if (rc == HEARTH_OK)
         rc = hearth__function_parse(f, text, bytes, err);
+    if (rc == HEARTH_OK && confined &&
+        (!is_inside(f->model_path) || !is_inside(f->labels_path)))
+        rc = hearth_fail(err, HEARTH_ECONFIG,
+                         "%.80s: model and output.labels must lie beside the "
+                         "file or below",
+                         f->shown);
+    if (rc == HEARTH_OK && name != NULL) {
+        hearth_free(f->name);
+        f->name = hearth_strdup(name);
+        if (f->name == NULL)
+            rc = hearth_fail(err, HEARTH_ENOMEM, "no memory for %.80s", name);
+    }
     if (rc == HEARTH_OK)
         rc = finish_open(f, err);
     hearth_free(text);
@@ -205,6 +232,19 @@ int hearth_function_open(hearth_function_t **out, const char *path,
         hearth_function_close(&f);
     *out = f;
     return rc;
+}
+
+int hearth_function_open(hearth_function_t **function, const char *path,
+                         struct hearth_error *err)
+{
+    return open_file(function, path, false, NULL, err);
+}
+
+int hearth_function_open_confined(hearth_function_t **function,
+                                  const char *path, const char *name,
+                                  struct hearth_error *err)
+{
+    return open_file(function, path, true, name, err);
 }
 
 void hearth_function_close(hearth_function_t **out)
@@ -218,9 +258,11 @@ void hearth_function_close(hearth_function_t **out)
     hearth_free(f->inputs);
     hearth_free(f->chosen_name);
     hearth_free(f->name);
+    hearth_free(f->version);
     hearth_free(f->path);
     hearth_free(f->directory);
     hearth_free(f->model_path);
+    hearth_free(f->model_name);
     hearth_free(f->labels_path);
     hearth_free(f->output_name);
     hearth_free(f->label_bytes);
@@ -332,6 +374,7 @@ static int bind_output(hearth_function_t *f, const hearth_model_t *model,
     f->chosen_name = hearth_strdup(port.name);
     if (f->chosen_name == NULL)
         return hearth_fail(err, HEARTH_ENOMEM, "no memory; try again");
+    f->batched = hearth_model_graph(model)->batch_axis0 != 0;
     if (f->info.output != HEARTH_KIND_LABELS)
         return HEARTH_OK;
     if (port.dtype != HEARTH_F32 || port.shape.rank == 0) {

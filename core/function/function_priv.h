@@ -14,7 +14,7 @@ enum hearth__choice { HEARTH__OPEN = 0, HEARTH__NO, HEARTH__YES };
 struct hearth_function {
     uint32_t magic;
     struct hearth_function_info info;
-    char *name, *path, *directory, *model_path;
+    char *name, *path, *directory, *model_path, *model_name, *version;
     char shown[72]; /* the end of <path>, for messages */
 
     /* input */
@@ -32,16 +32,20 @@ struct hearth_function {
     /* From the model, at bind. */
     bool bound;
     uint32_t input_count, output; /* the chosen output's number */
+    bool batched; /* axis 0 of every input and output is a batch */
     struct hearth_model_port *inputs;
     char **input_names, *chosen_name;
 };
 
+/* check.c: do the tensors fit the model? Sets the context's batch.
+ * HEARTH_EINVAL, ETYPE, ESHAPE. */
+int hearth__function_check(const hearth_function_t *f,
+                           const struct hearth_tensor_list *inputs,
+                           struct hearth_function_context *context,
+                           struct hearth_error *err);
+
 /* yaml.c: fills the function in from the text of its file. */
 int hearth__function_parse(hearth_function_t *f, const char *text, size_t bytes,
                            struct hearth_error *err);
-/* A whole file of at most <most> bytes, with a terminator that is not counted.
- * HEARTH_ENOENT, HEARTH_EIO, HEARTH_ETOOBIG, HEARTH_ENOMEM. */
-int hearth__function_read_file(const char *path, uint64_t most, char **text,
-                               size_t *bytes, struct hearth_error *err);
 
 #endif

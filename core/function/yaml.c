@@ -298,7 +298,11 @@ static bool take_max_body(struct parse *p, const yaml_node_t *value)
 
 static bool take_warm(struct parse *p, const yaml_node_t *value)
 {
-    return parse_bool(scalar(value), &p->f->info.warm);
+    struct hearth_function_info *info = &p->f->info;
+    if (!parse_bool(scalar(value), &info->warm))
+        return false;
+    info->warm_asked = info->warm;
+    return true;
 }
 
 /* Sections: parse_mapping goes into them by itself. */
@@ -319,28 +323,6 @@ static const struct key file_keys[] = {
     {NULL, NULL, NULL},
 };
 
-/* Of edits between two short words: insert, drop, change. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[34];
-    size_t n = strlen(b);
-    if (n > 32 || strlen(a) > 32)
-        return UINT32_MAX;
-    for (unsigned j = 0; j <= n; j++)
-        row[j] = j;
-    for (unsigned i = 1; a[i - 1] != '\0'; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= n; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = change < row[j] ? change : row[j];
-        }
-    }
-    return row[n];
-}
-
 static int fail_at(struct parse *p, const yaml_node_t *node, const char *text)
 {
     return hearth_fail(p->err, HEARTH_ECONFIG, "%.80s:%zu: %s", p->f->shown,
@@ -355,8 +337,8 @@ static int unknown_key(struct parse *p, const yaml_node_t *node,
     unsigned best = 4;
     char text[200];
     for (const struct key *k = keys; k->name != NULL; k++)
-        if (distance(name, k->name) < best) {
-            best = distance(name, k->name);
+        if (hearth_text_distance(name, k->name) < best) {
+            best = hearth_text_distance(name, k->name);
             nearest = k->name;
         }
     int n =

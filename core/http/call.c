@@ -10,7 +10,10 @@
 #include "http/client_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define STEPS 64 /* some 2 MiB of a body, then the others' turn */
 
@@ -44,6 +47,15 @@ static void on_deadline(struct hearth_loop_timer *timer)
     hearth__http_call_run(call);
 }
 
+static apr_status_t take_descriptor(hearth_http_call_t *call, int descriptor)
+{
+    const struct hearth__http_address *to = &call->client->addresses[0];
+    if (to->sa.ss_family != AF_UNIX)
+        return HEARTH_EUNSUPPORTED;
+    call->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    return call->descriptor < 0 ? APR_FROM_OS_ERROR(errno) : 0;
+}
+
 apr_status_t hearth_http_call_start(hearth_http_call_t **result,
                                     hearth_http_client_t *client,
                                     const struct hearth_http_call_spec *spec,
@@ -63,8 +75,12 @@ apr_status_t hearth_http_call_start(hearth_http_call_t **result,
     call->magic = HEARTH_MAGIC_HTTP_CALL;
     call->client = client;
     call->handler = *h;
+    call->descriptor = -1;
     apr_status_t status = hearth__http_call_build(call, spec);
+    if (status == 0 && spec->descriptor != NULL)
+        status = take_descriptor(call, *spec->descriptor);
     if (status != 0) {
+        hearth_free(call->message);
         hearth_free(call);
         return status;
     }
@@ -115,6 +131,8 @@ void hearth__http_call_end(hearth_http_call_t *call)
     else if (link != NULL)
         hearth__http_link_close(link);
     hearth__http_out_clear(&call->early);
+    if (call->descriptor >= 0)
+        close(call->descriptor);
     hearth_free(call->message);
     call->magic = 0;
     hearth_free(call);
@@ -165,13 +183,21 @@ void hearth__http_call_send(hearth_http_call_t *call)
     call->sent_before = link->out.sent_bytes;
     /* Not copied: the whole message is "the body". */
     struct iovec none = {call->message, 0};
-    apr_status_t status =
-        hearth__http_out_send_ref(&link->out, fd, &none, call->message,
-                                  call->message_bytes, no_release, NULL);
+    size_t skip = call->descriptor >= 0;
+    apr_status_t status = 0;
+    if (skip)
+        status = hearth__http_out_pass(&link->out, fd, call->message,
+                                       call->descriptor);
+    if (status == 0)
+        status = hearth__http_out_send_ref(
+            &link->out, fd, &none, call->message + skip,
+            call->message_bytes - skip, no_release, NULL);
     if (status == 0 && call->early.bytes > 0) {
         hearth__http_out_append(&link->out, &call->early);
         status = hearth__http_out_flush(&link->out, fd);
     }
+    if (link->out.sent_bytes > call->sent_before)
+        call->was_sent = true;
     if (status == HEARTH_ENOMEM) {
         hearth__http_call_over(call, HEARTH_ENOMEM);
     } else if (status != 0) {
@@ -179,6 +205,12 @@ void hearth__http_call_send(hearth_http_call_t *call)
         hearth__http_out_clear(&link->out);
         link->broken = link->readable = true;
     }
+}
+
+bool hearth_http_call_sent(const hearth_http_call_t *call)
+{
+    HEARTH_CHECK(call, HEARTH_MAGIC_HTTP_CALL);
+    return call->was_sent;
 }
 
 static bool has_link(const hearth_http_call_t *call)

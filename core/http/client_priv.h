@@ -45,8 +45,10 @@ struct hearth_http_call {
     uint64_t sent_before;          /* the link's count when the call began */
     struct hearth__http_out early; /* streamed before there was a link */
     int64_t body_left;             /* of a streamed body; -1: chunked */
+    int descriptor;                /* to be passed; -1: none */
     bool streamed, finished;       /* the body; all of it was given */
     bool is_head, idempotent, close;
+    bool was_sent;  /* a byte of it went out */
     bool answered;  /* a byte of a response came */
     bool responded; /* on_response was called */
     bool keep;      /* with OVER: the link may serve another call */

@@ -62,6 +62,7 @@ static void end_request(hearth_http_request_t *conn, enum hearth_http_end end)
     server->stats.requests_in_flight--;
     server->handler.on_end(server->handler.ctx, conn, end);
     conn->context = NULL;
+    hearth__http_in_drop(&conn->in);
 }
 
 void hearth__http_conn_close(hearth_http_request_t *conn,
@@ -561,6 +562,7 @@ apr_status_t hearth__http_conn_open(hearth_http_server_t *server, int fd)
     server->conns = conn;
     server->stats.connections++;
     conn->in.head_limit = server->limits.header_bytes;
+    conn->in.takes_descriptor = server->limits.descriptors;
     conn->in.header_limit = server->limits.header_count;
     conn->in.target_limit = server->limits.target_bytes;
     next_request(conn);

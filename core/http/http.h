@@ -67,6 +67,8 @@ struct hearth_http_limits {
                                 * over which hearth_http_write says EAGAIN */
     uint32_t connections;      /* [4096] when all are taken the longest idle
                                 * one is closed; if none is idle, 503 */
+    bool descriptors;          /* [false] one may be passed beside a request's
+                                * bytes (SCM_RIGHTS); else they are closed */
     int64_t header_us;         /* [10 s] first byte to end of headers; 408 */
     int64_t body_idle_us;      /* [30 s] between two pieces of a body; 408 */
     int64_t read_us;           /* [0] first byte to the end of the body; 408 */
@@ -164,6 +166,20 @@ int64_t hearth_http_body_bytes(const hearth_http_request_t *req);
 /* "127.0.0.1:4711", "unix"; returns <buf>. */
 const char *hearth_http_peer(const hearth_http_request_t *req, char *buf,
                              size_t size);
+/* The descriptor that came with the request, the caller's now; -1: none. One
+ * that nobody takes is closed after on_end. */
+int hearth_http_take_descriptor(hearth_http_request_t *req);
+/* Who the kernel says is at the other end of a unix socket (SO_PEERCRED), as it
+ * was when it connected. HEARTH_EUNSUPPORTED for any other socket. */
+struct hearth_http_peer {
+    uint32_t uid, gid;
+    int32_t pid;
+};
+apr_status_t hearth_http_peer_credentials(hearth_http_request_t *req,
+                                          struct hearth_http_peer *peer);
+/* Its supplementary groups (SO_PEERGROUPS), <most> at most: how many. */
+uint32_t hearth_http_peer_groups(hearth_http_request_t *req, uint32_t *groups,
+                                 uint32_t most);
 hearth_loop_t *hearth_http_loop(const hearth_http_request_t *req);
 void hearth_http_set_context(hearth_http_request_t *req, void *context);
 void *hearth_http_context(const hearth_http_request_t *req);
@@ -262,6 +278,9 @@ struct hearth_http_call_spec {
     const void *body;    /* copied; NULL with body_bytes != 0: streamed */
     int64_t body_bytes;  /* -1: streamed, chunked */
     int64_t deadline_us; /* on the loop's clock, for all of it; 0: none */
+    /* NULL: none. Passed beside the call's first byte, to a unix address only
+     * (else HEARTH_EUNSUPPORTED); duplicated, so it may be closed. */
+    const int *descriptor;
 };
 
 /* Resolves the address: may block. <err> tells what to do on failure. */
@@ -293,6 +312,9 @@ void hearth_http_call_resume(hearth_http_call_t *call);
 /* on_end comes with HEARTH_ECANCELED; the connection is closed if it was in
  * use. */
 void hearth_http_call_cancel(hearth_http_call_t *call);
+/* Did a byte of it go out? Also in on_end: one that did not has had no effect.
+ */
+bool hearth_http_call_sent(const hearth_http_call_t *call);
 /* From on_response on. */
 const char *hearth_http_call_header(const hearth_http_call_t *call,
                                     const char *name);

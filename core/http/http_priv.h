@@ -49,6 +49,9 @@ struct hearth__http_in {
     uint32_t overhead_bytes; /* framing since the last piece of body */
     enum hearth__http_framing framing;
     bool request;
+    bool takes_descriptor; /* passed beside the bytes of a unix socket */
+    bool has_descriptor;
+    int descriptor; /* when it has one: the owner takes it, or fini closes it */
 
     /* The head, valid after hearth__http_in_head. */
     struct hearth_http_header *headers;
@@ -67,6 +70,8 @@ struct hearth__http_fault {
 };
 
 void hearth__http_in_fini(struct hearth__http_in *in);
+/* Closes a descriptor that nobody took. */
+void hearth__http_in_drop(struct hearth__http_in *in);
 /* Starts the next message with what is left in the buffer. */
 void hearth__http_in_begin(struct hearth__http_in *in, bool request);
 /* Gives memory of an unused, large buffer back. */
@@ -100,6 +105,10 @@ struct hearth__http_out {
  * the system's code: the connection is broken. */
 apr_status_t hearth__http_out_send(struct hearth__http_out *out, int fd,
                                    struct iovec *iov, int count);
+/* Sends one byte with a descriptor beside it, on a unix socket with nothing
+ * queued. The system's code, EAGAIN included. */
+apr_status_t hearth__http_out_pass(struct hearth__http_out *out, int fd,
+                                   const char *byte, int descriptor);
 /* Sends a copied head and a referenced body. <release> (not NULL) is called
  * once: when the body is sent or dropped, or on failure. Statuses as above. */
 apr_status_t hearth__http_out_send_ref(struct hearth__http_out *out, int fd,

@@ -12,10 +12,19 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+void hearth__http_in_drop(struct hearth__http_in *in)
+{
+    if (in->has_descriptor)
+        close(in->descriptor);
+    in->has_descriptor = false;
+}
 
 void hearth__http_in_fini(struct hearth__http_in *in)
 {
+    hearth__http_in_drop(in);
     hearth__http_parser_fini(&in->parser);
     hearth_free(in->buf);
     hearth_free(in->headers);
@@ -63,6 +72,51 @@ static bool reserve(struct hearth__http_in *in, uint32_t cap)
     return true;
 }
 
+#define DESCRIPTORS_MAX 8 /* that one message may bring, to be closed */
+
+/* Keeps the first one of a request; the others are closed. */
+static void take_descriptors(struct hearth__http_in *in, struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL;
+         c = CMSG_NXTHDR(message, c)) {
+        int fds[DESCRIPTORS_MAX];
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        count = count < DESCRIPTORS_MAX ? count : DESCRIPTORS_MAX;
+        memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+        for (size_t i = 0; i < count; i++) {
+            if (in->has_descriptor) {
+                close(fds[i]);
+                continue;
+            }
+            in->descriptor = fds[i];
+            in->has_descriptor = true;
+        }
+    }
+}
+
+/* read(2), which closes what was passed beside the bytes, or recvmsg(2). */
+static ssize_t receive(struct hearth__http_in *in, int fd, void *to,
+                       size_t bytes)
+{
+    if (!in->takes_descriptor)
+        return read(fd, to, bytes);
+    union {
+        char buf[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {to, bytes};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.buf,
+                             .msg_controllen = sizeof(control.buf)};
+    ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (n >= 0)
+        take_descriptors(in, &message);
+    return n;
+}
+
 ssize_t hearth__http_in_read(struct hearth__http_in *in, int fd, int *error,
                              bool *full)
 {
@@ -81,7 +135,7 @@ ssize_t hearth__http_in_read(struct hearth__http_in *in, int fd, int *error,
     HEARTH_ASSERT(in->len < in->cap);
     ssize_t n;
     do
-        n = read(fd, in->buf + in->len, in->cap - in->len);
+        n = receive(in, fd, in->buf + in->len, in->cap - in->len);
     while (n < 0 && errno == EINTR);
     *error = n < 0 ? errno : 0;
     *full = n == (ssize_t)(in->cap - in->len);

@@ -77,6 +77,33 @@ static apr_status_t send_now(int fd, struct iovec *iov, int count, size_t *sent)
     return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK ? errno : 0;
 }
 
+apr_status_t hearth__http_out_pass(struct hearth__http_out *out, int fd,
+                                   const char *byte, int descriptor)
+{
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.buf = {0}};
+    struct iovec iov = {(void *)(uintptr_t)byte, 1};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.buf,
+                             .msg_controllen = sizeof(control.buf)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    ssize_t n;
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &descriptor, sizeof(int));
+    HEARTH_ASSERT(out->head == NULL);
+    do
+        n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n == 1)
+        out->sent_bytes++;
+    return n == 1 ? 0 : errno;
+}
+
 apr_status_t hearth__http_out_send(struct hearth__http_out *out, int fd,
                                    struct iovec *iov, int count)
 {

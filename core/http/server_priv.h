@@ -61,6 +61,8 @@ struct hearth_http_request {
     bool announced; /* on_request was called, on_end was not */
     bool keep_alive;
     bool failed; /* <end> is why; conn_run finishes */
+    bool peer_known;
+    struct hearth_http_peer peer;
     enum hearth_http_end end;
     void *context;
 };

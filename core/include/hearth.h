@@ -44,8 +44,8 @@ typedef struct hearth_call hearth_call_t;
 struct hearth_engine_config {
     uint32_t struct_bytes;
     uint32_t io_threads; /* [0: one a core, at most 4] sockets, codecs */
-    /* ["cpu"] NAME or NAME:SPEC, separated by spaces or semicolons:
-     * "cpu:0-1", "cpu:0-3,6", "sim:mem=64MiB sim:mem=32MiB". */
+    /* ["cpu"] NAME or NAME:SPEC, separated by spaces, semicolons, or a comma
+     * before a name: "cpu:0-3,6", "cpu:0-0,cpu:1-1", "sim:mem=64MiB sim". */
     const char *devices;
     /* [NULL: HEARTH_PLUGIN_DIR, else the installed one] */
     const char *plugin_dir;
@@ -61,6 +61,16 @@ struct hearth_engine_config {
      * log is the process's: the engine created last decides. */
     void (*log)(void *ctx, int level, const char *line);
     void *log_ctx;
+    /* [0: none] host memory for copies of weights, so that a model that was
+     * evicted from a device with memory of its own comes back without the
+     * disk. Not used by devices whose memory is the host's. */
+    uint64_t host_bytes;
+    /* [NULL: none] A directory of packed models: what the first load of a model
+     * made is kept there, and mapped by later ones, which take milliseconds.
+     * Made where it is missing; several processes may share it. One that cannot
+     * be used is a warning in the log. */
+    const char *pack_dir;
+    uint64_t pack_bytes; /* [0: 16 GiB] of them on the disk, at most */
 };
 HEARTH_API void hearth_engine_config_init(struct hearth_engine_config *config);
 
@@ -97,8 +107,10 @@ struct hearth_service_config {
     /* [0: none] From start to answer. A call may ask for less, not for more. */
     int64_t timeout_us;
     uint64_t body_bytes; /* [0: hearth.yaml's limit] longest body taken */
-    uint32_t cold;       /* [0] 1: no warm-up run, whatever hearth.yaml says */
-    uint32_t reserved;   /* 0 */
+    /* [0] 1: no warm-up run, whatever hearth.yaml says; 2: only if it says
+     * "warm: true". */
+    uint32_t cold;
+    uint32_t reserved; /* 0 */
 };
 HEARTH_API void
 hearth_service_config_init(struct hearth_service_config *config);

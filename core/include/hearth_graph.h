@@ -75,7 +75,10 @@ enum hearth_attr_type {
     HEARTH_ATTR_NONE = 0,
     HEARTH_ATTR_INTS,   /* int64_t[count] */
     HEARTH_ATTR_FLOATS, /* double[count] */
-    HEARTH_ATTR_STRING  /* <offset> is a string offset, count 1 */
+    HEARTH_ATTR_STRING, /* <offset> is a string offset, count 1 */
+    /* A graph block of <count> bytes at <offset> in data: what If, Loop and
+     * Scan run. It has no weights: those are inputs of the node. */
+    HEARTH_ATTR_BLOCK
 };
 
 struct hearth_graph_attr {

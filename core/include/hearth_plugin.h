@@ -209,11 +209,17 @@ struct hearth_load {
      * load returns HEARTH_ECANCELED with nothing kept. */
     void (*progress)(void *ctx, uint64_t done, uint64_t total);
     bool (*cancelled)(void *ctx);
+    /* Of load_lowered: its bytes are aligned to 4096, and stay where they are,
+     * unchanged and never written to, until unload: a plugin whose memory is
+     * the host's may use them there, and counts them as its own. */
+    bool lowered_stays;
 };
 struct hearth_plan {
     uint32_t struct_bytes;
     uint32_t reserved;
-    uint64_t arena_bytes; /* that an execution at these shapes needs */
+    uint64_t arena_bytes; /* that an execution at these shapes needs; where only
+                             a run tells its sizes, what it begins with: see
+                             execute */
     uint64_t model_bytes; /* of the model, all its cached plans included */
 };
 /* One run. The struct and what it points to live until <done> was called. */
@@ -269,14 +275,18 @@ struct hearth_model_calls {
                 struct hearth_plan *out, struct hearth_error *err);
     /* Runs the whole graph, shape arithmetic on the host included. HEARTH_OK:
      * <done> was or will be called; any error: it will not be. plan was called
-     * with these shapes before. */
+     * with these shapes before. A run that ends with HEARTH_EAGAIN, before it
+     * asked for any output, found the arena too small for sizes that only it
+     * could tell: plan says a larger one then, and it is to be run again. */
     int (*execute)(hearth_dev_model_t *model, hearth_queue_t *queue,
                    const struct hearth_execution *run,
                    struct hearth_error *err);
     /* The three below are optional (NULL together): weights as the device wants
      * them, kept beside a packed model under <key>, which holds plugin build,
      * arch and library version. A plugin takes nothing on trust from a lowered
-     * section: HEARTH_EMODEL, and the core loads from the source. */
+     * section but the weights' numbers: HEARTH_EMODEL, and the core loads from
+     * the source. export_lowered may be called beside runs of the model, where
+     * load may; not of a model that load_lowered made. */
     int (*lowered_key)(hearth_dev_t *dev, char *key, uint32_t size);
     int (*export_lowered)(hearth_dev_model_t *model,
                           const struct hearth_sink *sink,

@@ -48,6 +48,11 @@ void hearth_log_close(void)
     hearth_log_open(HEARTH_LOG_ERROR, NULL, NULL);
 }
 
+void hearth_log_level_set(enum hearth_log_level level)
+{
+    __atomic_store_n(&sink.level, (int)level, __ATOMIC_RELAXED);
+}
+
 bool hearth_log_wanted(enum hearth_log_level level)
 {
     return (int)level <= __atomic_load_n(&sink.level, __ATOMIC_RELAXED);

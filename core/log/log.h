@@ -6,7 +6,7 @@
  *
  * Nothing of a client's body is ever logged. A tag is a number that stands for
  * one message for ever: people search for it; tests/unit/log_tags_test.sh finds
- * one that is used twice. The next free one: 5.
+ * one that is used twice. The next free one: 32.
  */
 #ifndef HEARTH_LOG_LOG_H
 #define HEARTH_LOG_LOG_H
@@ -23,6 +23,8 @@
 void hearth_log_open(enum hearth_log_level level,
                      void (*fn)(void *ctx, int level, const char *line),
                      void *ctx);
+/* Another level, the same receiver. */
+void hearth_log_level_set(enum hearth_log_level level);
 /* Errors only, to stderr: as before the first open. */
 void hearth_log_close(void);
 /* Is anybody listening? For messages that are costly to make. */

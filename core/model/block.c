@@ -22,7 +22,7 @@ struct writer {
     uint32_t indexes, attrs;
 };
 
-static bool is_const(const struct hearth__ir_value *v)
+bool hearth__block_holds(const struct hearth__ir_value *v)
 {
     switch (v->info.dtype) {
     case HEARTH_F32:
@@ -50,7 +50,7 @@ static void count_value(struct writer *w, uint32_t value)
     const struct hearth__ir_value *v = hearth__ir_value(w->ir, value);
     w->number[value] = w->g.value_count++;
     w->g.string_bytes += v->name.bytes + 1;
-    if (v->kind == HEARTH_VALUE_WEIGHT && is_const(v))
+    if (v->kind == HEARTH_VALUE_WEIGHT && hearth__block_holds(v))
         w->g.data_bytes += round8(v->bytes);
 }
 
@@ -67,6 +67,8 @@ static void count_node(struct writer *w, const struct hearth__ir_node *n)
     for (uint32_t i = 0; i < n->attr_count; i++) {
         if (n->attrs[i].type == HEARTH_ATTR_STRING)
             w->g.string_bytes += n->attrs[i].count + UINT64_C(1);
+        else if (n->attrs[i].type == HEARTH_ATTR_BLOCK)
+            w->g.data_bytes += round8(n->attrs[i].count);
         else
             w->g.data_bytes += (uint64_t)n->attrs[i].count * 8;
     }
@@ -149,7 +151,7 @@ static void put_value(struct writer *w, uint32_t value)
     if (v->kind != HEARTH_VALUE_WEIGHT)
         return;
     to->bytes = v->bytes;
-    if (is_const(v)) {
+    if (hearth__block_holds(v)) {
         to->kind = HEARTH_VALUE_CONST;
         to->offset = put_data(w, v->info.data, v->bytes);
         return;
@@ -170,8 +172,9 @@ static void put_attrs(struct writer *w, const struct hearth__ir_node *n)
         to[i].key = a->key;
         to[i].type = a->type;
         to[i].count = string ? 1 : a->count;
+        uint64_t each = a->type == HEARTH_ATTR_BLOCK ? 1 : 8;
         to[i].offset = string ? put_string(w, a->data, a->count)
-                              : put_data(w, a->data, (uint64_t)a->count * 8);
+                              : put_data(w, a->data, a->count * each);
     }
     w->attrs += n->attr_count;
 }
@@ -239,7 +242,7 @@ static int drop_derived(struct writer *w)
         return w->ir->err->status;
     for (uint32_t i = 0; i < w->ir->values.count; i++) {
         const struct hearth__ir_value *v = hearth__ir_value(w->ir, i);
-        if (w->number[i] == HEARTH_NO_VALUE || is_const(v) ||
+        if (w->number[i] == HEARTH_NO_VALUE || hearth__block_holds(v) ||
             v->kind != HEARTH_VALUE_WEIGHT ||
             v->segment != HEARTH__SEGMENT_DERIVED)
             continue;
@@ -294,7 +297,8 @@ int hearth__block_write(struct hearth__ir *ir, bool batch_axis0,
         return hearth_fail(ir->err, HEARTH_ENOMEM,
                            "no memory for the graph; try again later");
     put_all(&w);
-    int rc = drop_derived(&w);
+    /* What a nested graph does not need another one may. */
+    int rc = ir->root != NULL ? HEARTH_OK : drop_derived(&w);
     if (rc == HEARTH_OK)
         rc = hearth_graph_check(w.block, w.g.bytes, ir->err);
     if (rc == HEARTH_OK)

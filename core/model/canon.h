@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * canon.h: what canon.c (the table, attributes) and canon_fix.c (operators
- * whose spelling changed over the opsets) share. Private to these two.
+ * canon.h: what canon.c (the table, attributes), canon_*.c (the fixes, by
+ * family) and spell.c share. Private to these.
  */
 #ifndef HEARTH_MODEL_CANON_H
 #define HEARTH_MODEL_CANON_H
@@ -35,12 +35,38 @@ const struct hearth_value_info *hearth__canon_in(const struct hearth__canon *c,
 int hearth__canon_set_input(struct hearth__canon *c, uint32_t k,
                             uint32_t value);
 
+/* A step on the way: <op> of <inputs>, with the attribute AXIS when <axis> is
+ * not negative. *out HEARTH_NO_VALUE: the result is a new value. */
+int hearth__canon_step(struct hearth__canon *c, uint32_t op,
+                       uint32_t input_count, const uint32_t *inputs,
+                       int64_t axis, uint32_t *out);
+
+/* The same, of a node with one input and the attributes of <draft>. */
+int hearth__canon_step_as(struct hearth__canon *c,
+                          const struct hearth__draft *draft, uint32_t input,
+                          uint32_t *out);
+/* A scalar of the type of input 0, which is a floating one. */
+int hearth__canon_float(struct hearth__canon *c, double number,
+                        uint32_t *value);
+
 /* The fixes: each turns the draft into its canonical form. */
+int hearth__fix_if(struct hearth__canon *c);
+int hearth__fix_loop(struct hearth__canon *c);
+int hearth__fix_scan(struct hearth__canon *c);
 int hearth__fix_window(struct hearth__canon *c);
 int hearth__fix_batchnorm(struct hearth__canon *c);
 int hearth__fix_clip6(struct hearth__canon *c);
 int hearth__fix_softmax1(struct hearth__canon *c);
 int hearth__fix_sum(struct hearth__canon *c);
+int hearth__fix_mean(struct hearth__canon *c);
+int hearth__fix_swiglu(struct hearth__canon *c);
+int hearth__fix_bias_gelu(struct hearth__canon *c);
+int hearth__fix_quick_gelu(struct hearth__canon *c);
+int hearth__fix_cast_like(struct hearth__canon *c);
+int hearth__fix_top_k7(struct hearth__canon *c);
+int hearth__fix_size(struct hearth__canon *c);
+int hearth__fix_split(struct hearth__canon *c);
+int hearth__fix_resize(struct hearth__canon *c);
 int hearth__fix_axis(struct hearth__canon *c);
 int hearth__fix_transpose(struct hearth__canon *c);
 int hearth__fix_axes_attr(struct hearth__canon *c);
@@ -50,7 +76,32 @@ int hearth__fix_pad2(struct hearth__canon *c);
 int hearth__fix_cast(struct hearth__canon *c);
 int hearth__fix_constant(struct hearth__canon *c);
 int hearth__fix_constant_of_shape(struct hearth__canon *c);
+int hearth__fix_layernorm(struct hearth__canon *c);
 int hearth__fix_dropout(struct hearth__canon *c);
+int hearth__fix_softmax_loss(struct hearth__canon *c);
 int hearth__fix_reshape(struct hearth__canon *c);
+
+/* canon_net.c: layers of networks */
+int hearth__fix_groupnorm(struct hearth__canon *c);
+int hearth__fix_quantize(struct hearth__canon *c);
+int hearth__fix_mvn(struct hearth__canon *c);
+int hearth__fix_recurrent(struct hearth__canon *c);
+int hearth__fix_matmul_nbits(struct hearth__canon *c);
+int hearth__fix_roi_align(struct hearth__canon *c);
+int hearth__fix_dft17(struct hearth__canon *c);
+int hearth__fix_einsum(struct hearth__canon *c); /* canon_einsum.c */
+/* Emits <draft> with these inputs; *out as of hearth__canon_step. The draft's
+ * further outputs, if it counts any, are its own. */
+int hearth__canon_draft(struct hearth__canon *c,
+                        const struct hearth__draft *draft, uint32_t input_count,
+                        const uint32_t *inputs, uint32_t *out);
+/* Output <k> of the node of the file, if anybody uses it, or NO_VALUE. */
+uint32_t hearth__canon_used(const struct hearth__canon *c, uint32_t k);
+/* canon_microsoft.c, canon_attention.c: com.microsoft's layers */
+int hearth__fix_fused_conv(struct hearth__canon *c);
+int hearth__fix_skip_layernorm(struct hearth__canon *c);
+int hearth__fix_embed_layernorm(struct hearth__canon *c);
+int hearth__fix_ms_attention(struct hearth__canon *c);
+int hearth__fix_multi_head_attention(struct hearth__canon *c);
 
 #endif

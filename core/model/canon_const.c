@@ -170,16 +170,3 @@ int hearth__fix_constant_of_shape(struct hearth__canon *c)
                            count);
     return set_value(c, v->info.dtype, v->info.data);
 }
-
-int hearth__fix_dropout(struct hearth__canon *c)
-{
-    const struct hearth_value_info *mode = hearth__canon_in(c, 2);
-    if (mode != NULL && (mode->dtype != HEARTH_BOOL || mode->data == NULL ||
-                         *(const uint8_t *)mode->data != 0))
-        return hearth_fail(c->ir->err, HEARTH_EUNSUPPORTED,
-                           "it may be in training mode; export the model for "
-                           "inference");
-    c->draft.input_count = 1;
-    c->draft.attr_count = 0;
-    return HEARTH_OK;
-}

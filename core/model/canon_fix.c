@@ -32,7 +32,10 @@ int hearth__fix_window(struct hearth__canon *c)
     const struct hearth__ir_attr *pad =
         hearth__draft_get(d, HEARTH_ATTR_AUTO_PAD);
     const struct hearth_value_info *x = hearth__canon_in(c, 0);
-    const struct hearth_value_info *w = hearth__canon_in(c, 1);
+    const bool qlinear = d->op == HEARTH_OP_QLINEAR_CONV;
+    const bool has_weights = qlinear || d->op == HEARTH_OP_CONV ||
+                             d->op == HEARTH_OP_CONV_INTEGER;
+    const struct hearth_value_info *w = hearth__canon_in(c, qlinear ? 3 : 1);
     struct hearth__call call;
     struct hearth_window win;
     int64_t pads[12];
@@ -48,7 +51,7 @@ int hearth__fix_window(struct hearth__canon *c)
         return HEARTH_OK;
     }
     if (!spatial_known(x) ||
-        (d->op == HEARTH_OP_CONV &&
+        (has_weights &&
          (w == NULL || w->shape.rank != x->shape.rank || !spatial_known(w))))
         return HEARTH_OK;
     int rc = hearth__call_make(c->ir, d->op, d->input_count, d->inputs,
@@ -82,8 +85,7 @@ int hearth__fix_batchnorm(struct hearth__canon *c)
 
 /* ---- Attributes that became inputs ---- */
 
-/* A scalar of the type of input 0, which is a floating one. */
-static int float_const(struct hearth__canon *c, double number, uint32_t *value)
+int hearth__canon_float(struct hearth__canon *c, double number, uint32_t *value)
 {
     enum hearth_dtype dtype = hearth__canon_in(c, 0)->dtype;
     float f = (float)number;
@@ -124,7 +126,7 @@ int hearth__fix_clip6(struct hearth__canon *c)
         uint32_t value;
         if (a == NULL)
             continue;
-        rc = float_const(c, (double)a->f, &value);
+        rc = hearth__canon_float(c, (double)a->f, &value);
         if (rc == HEARTH_OK)
             rc = hearth__canon_set_input(c, k + 1, value);
     }
@@ -153,7 +155,7 @@ int hearth__fix_pad2(struct hearth__canon *c)
     int rc = ints_input(c, "pads", 1, &count);
     if (rc != HEARTH_OK || a == NULL || a->f == 0)
         return rc;
-    rc = float_const(c, (double)a->f, &value);
+    rc = hearth__canon_float(c, (double)a->f, &value);
     return rc == HEARTH_OK ? hearth__canon_set_input(c, 2, value) : rc;
 }
 
@@ -214,12 +216,20 @@ int hearth__fix_axes(struct hearth__canon *c)
     return HEARTH_OK;
 }
 
+/* Operators whose axis is the last one unless they say otherwise. */
+static bool counts_back(uint32_t op)
+{
+    return op == HEARTH_OP_SOFTMAX || op == HEARTH_OP_LOG_SOFTMAX ||
+           op == HEARTH_OP_HARDMAX || op == HEARTH_OP_TOP_K ||
+           op == HEARTH_OP_LAYER_NORMALIZATION;
+}
+
 int hearth__fix_axis(struct hearth__canon *c)
 {
     const struct hearth_value_info *x = hearth__canon_in(c, 0);
-    int64_t axis = c->draft.op == HEARTH_OP_FLATTEN   ? 1
-                   : c->draft.op == HEARTH_OP_SOFTMAX ? -1
-                                                      : 0;
+    int64_t axis = c->draft.op == HEARTH_OP_FLATTEN ? 1
+                   : counts_back(c->draft.op)       ? -1
+                                                    : 0;
     if (c->draft.op == HEARTH_OP_CONCAT &&
         hearth__canon_attr(c, "axis") == NULL)
         return missing(c, "axis");
@@ -243,9 +253,9 @@ int hearth__fix_transpose(struct hearth__canon *c)
 
 /* ---- One node that becomes several ---- */
 
-/* A step on the way: <op> of <inputs> makes a new value. */
-static int step(struct hearth__canon *c, uint32_t op, uint32_t input_count,
-                const uint32_t *inputs, int64_t axis, uint32_t *out)
+int hearth__canon_step(struct hearth__canon *c, uint32_t op,
+                       uint32_t input_count, const uint32_t *inputs,
+                       int64_t axis, uint32_t *out)
 {
     struct hearth__draft d = {.op = op,
                               .source = c->draft.source,
@@ -259,7 +269,6 @@ static int step(struct hearth__canon *c, uint32_t op, uint32_t input_count,
         return c->ir->err->status;
     memcpy(d.inputs, inputs, input_count * sizeof *d.inputs);
     d.outputs[0] = *out;
-    d.outputs[1] = HEARTH_NO_VALUE;
     if (axis >= 0)
         rc = hearth__draft_set_int(c->ir, &d, HEARTH_ATTR_AXIS, axis);
     return rc == HEARTH_OK ? hearth__emit(c->ir, &d) : rc;
@@ -276,18 +285,59 @@ int hearth__fix_sum(struct hearth__canon *c)
     for (uint32_t k = 1; rc == HEARTH_OK && k + 1 < d->input_count; k++) {
         uint32_t out = HEARTH_NO_VALUE;
         in[1] = d->inputs[k];
-        rc = step(c, HEARTH_OP_ADD, 2, in, -1, &out);
+        rc = hearth__canon_step(c, (enum hearth_op)d->op, 2, in, -1, &out);
         in[0] = out;
     }
     if (rc != HEARTH_OK || d->input_count < 2)
         return rc;
     in[1] = d->inputs[d->input_count - 1];
     c->emitted = true;
-    return step(c, HEARTH_OP_ADD, 2, in, -1, &d->outputs[0]);
+    return hearth__canon_step(c, (enum hearth_op)d->op, 2, in, -1,
+                              &d->outputs[0]);
 }
 
-/* Softmax before opset 13 is over all axes from <axis> on, as one. The shape to
- * go back to, as a constant where at most one size is unknown
+/* An input that is left out by being empty. */
+static bool is_empty(const struct hearth_value_info *in)
+{
+    return in == NULL || (in->shape.rank == 1 && in->shape.dims[0] == 0);
+}
+
+/* X, scales, sizes and roi, which only one mode looks at; up to opset 10 there
+ * are no sizes, and every coordinate is the asymmetric one. */
+int hearth__fix_resize(struct hearth__canon *c)
+{
+    struct hearth__draft *d = &c->draft;
+    bool old = c->ir->head.opset < 11;
+    uint32_t from = old ? 1 : 2;
+    const struct hearth__onnx_attr *mode =
+        hearth__canon_attr(c, "coordinate_transformation_mode");
+    bool crops =
+        !old && mode != NULL && hearth__slice_is(mode->s, "tf_crop_and_resize");
+    uint32_t *inputs = hearth__ir_alloc(c->ir, 4, sizeof *inputs);
+    if (inputs == NULL)
+        return c->ir->err->status;
+    inputs[0] = d->inputs[0];
+    inputs[1] =
+        is_empty(hearth__canon_in(c, from)) ? HEARTH_NO_VALUE : d->inputs[from];
+    inputs[2] = old || is_empty(hearth__canon_in(c, 3)) ? HEARTH_NO_VALUE
+                                                        : d->inputs[3];
+    inputs[3] = !crops || is_empty(hearth__canon_in(c, 1)) ? HEARTH_NO_VALUE
+                                                           : d->inputs[1];
+    d->inputs = inputs;
+    d->input_count = inputs[3] != HEARTH_NO_VALUE   ? 4
+                     : inputs[2] != HEARTH_NO_VALUE ? 3
+                                                    : 2;
+    if (!old)
+        return HEARTH_OK;
+    int rc = hearth__draft_set(c->ir, d, HEARTH_ATTR_COORDINATE,
+                               HEARTH_ATTR_STRING, 10, "asymmetric");
+    return rc == HEARTH_OK ? hearth__draft_set(c->ir, d, HEARTH_ATTR_NEAREST,
+                                               HEARTH_ATTR_STRING, 5, "floor")
+                           : rc;
+}
+
+/* Softmax and its like before opset 13 are over all axes from <axis> on, as
+ * one. The shape to go back to, as a constant where at most one size is unknown
  * beside the first axis; else Shape tells it. */
 static int old_shape(struct hearth__canon *c, int64_t axis, uint32_t *value)
 {
@@ -309,7 +359,8 @@ static int old_shape(struct hearth__canon *c, int64_t axis, uint32_t *value)
         return *value == HEARTH_NO_VALUE ? c->ir->err->status : HEARTH_OK;
     }
     *value = HEARTH_NO_VALUE;
-    return step(c, HEARTH_OP_SHAPE, 1, &c->draft.inputs[0], -1, value);
+    return hearth__canon_step(c, HEARTH_OP_SHAPE, 1, &c->draft.inputs[0], -1,
+                              value);
 }
 
 int hearth__fix_softmax1(struct hearth__canon *c)
@@ -335,12 +386,13 @@ int hearth__fix_softmax1(struct hearth__canon *c)
     uint32_t out = c->draft.outputs[0];
     int rc = old_shape(c, axis, &in[1]);
     if (rc == HEARTH_OK)
-        rc = step(c, HEARTH_OP_FLATTEN, 1, &c->draft.inputs[0], axis, &flat);
+        rc = hearth__canon_step(c, HEARTH_OP_FLATTEN, 1, &c->draft.inputs[0],
+                                axis, &flat);
     if (rc == HEARTH_OK)
-        rc = step(c, HEARTH_OP_SOFTMAX, 1, &flat, 1, &soft);
+        rc = hearth__canon_step(c, c->draft.op, 1, &flat, 1, &soft);
     in[0] = soft;
     if (rc == HEARTH_OK)
-        rc = step(c, HEARTH_OP_RESHAPE, 2, in, -1, &out);
+        rc = hearth__canon_step(c, HEARTH_OP_RESHAPE, 2, in, -1, &out);
     c->emitted = true;
     return rc;
 }

@@ -50,7 +50,8 @@ int hearth__draft_set(struct hearth__ir *ir, struct hearth__draft *draft,
                       enum hearth_attr key, enum hearth_attr_type type,
                       uint32_t count, const void *data)
 {
-    uint64_t bytes = (uint64_t)count * (type == HEARTH_ATTR_STRING ? 1 : 8);
+    bool is_bytes = type == HEARTH_ATTR_STRING || type == HEARTH_ATTR_BLOCK;
+    uint64_t bytes = (uint64_t)count * (is_bytes ? 1 : 8);
     int i = find_attr(draft, key);
     if (i < 0)
         i = (int)draft->attr_count++;
@@ -108,7 +109,8 @@ static void write_attrs(struct hearth_graph *g, uint32_t attr_count,
     for (uint32_t i = 0; i < attr_count; i++) {
         const struct hearth__ir_attr *a = &attrs[i];
         bool string = a->type == HEARTH_ATTR_STRING;
-        uint64_t bytes = string ? a->count : (uint64_t)a->count * 8;
+        bool block = a->type == HEARTH_ATTR_BLOCK;
+        uint64_t bytes = (uint64_t)a->count * (string || block ? 1 : 8);
         uint64_t at = string ? text : data;
         memcpy((char *)g + (string ? g->strings : g->data) + at, a->data,
                (size_t)bytes);
@@ -119,7 +121,7 @@ static void write_attrs(struct hearth_graph *g, uint32_t attr_count,
         if (string)
             text += bytes + 1;
         else
-            data += bytes;
+            data += (bytes + 7) / 8 * 8;
     }
 }
 
@@ -132,6 +134,8 @@ int hearth__call_make(struct hearth__ir *ir, uint32_t op, uint32_t input_count,
     for (uint32_t i = 0; i < attr_count; i++) {
         if (attrs[i].type == HEARTH_ATTR_STRING)
             string_bytes += attrs[i].count + UINT64_C(1);
+        else if (attrs[i].type == HEARTH_ATTR_BLOCK)
+            data_bytes += (attrs[i].count + UINT64_C(7)) / 8 * 8;
         else
             data_bytes += (uint64_t)attrs[i].count * 8;
     }
@@ -204,14 +208,6 @@ int hearth__call_infer(struct hearth__ir *ir, struct hearth__call *call)
 
 /* ---- Folding ---- */
 
-/* Work in proportion to bytes. */
-static bool cheap(uint32_t op)
-{
-    return op != HEARTH_OP_CONV && op != HEARTH_OP_MAX_POOL &&
-           op != HEARTH_OP_AVERAGE_POOL && op != HEARTH_OP_GEMM &&
-           op != HEARTH_OP_MATMUL;
-}
-
 static bool keeps_bytes(uint32_t op)
 {
     return op == HEARTH_OP_IDENTITY || op == HEARTH_OP_RESHAPE ||
@@ -270,11 +266,12 @@ static void *result_room(struct hearth__ir *ir, uint32_t value,
     return room;
 }
 
-/* Inputs as views; NULL with *rc set when there is no memory. */
-static int evaluate(struct hearth__ir *ir, const struct hearth__draft *d,
-                    struct hearth__call *call)
+/* With the inputs as views: <out> NULL: what the row measures of its outputs,
+ * else its result. */
+static int with_views(struct hearth__ir *ir, const struct hearth__draft *d,
+                      struct hearth__call *call, struct hearth_view *out)
 {
-    struct hearth_view out;
+    const struct hearth_op_row *row = hearth_op_row(d->op);
     uint32_t n = d->input_count;
     int rc;
     struct hearth_view *views = hearth_calloc(n, sizeof *views);
@@ -292,16 +289,24 @@ static int evaluate(struct hearth__ir *ir, const struct hearth__draft *d,
                                      &info->shape);
         in[k] = &views[k];
     }
-    const struct hearth_value_info *y =
-        &hearth__ir_value(ir, d->outputs[0])->info;
-    out = hearth_view_dense((void *)(uintptr_t)y->data, y->dtype, &y->shape);
-    rc = hearth_op_row(d->op)->eval(&call->call, in, &out, ir->err);
+    rc = out == NULL ? row->measure(&call->call, in, ir->err)
+                     : hearth_op_eval(&call->call, in, out, ir->err);
     if (rc != HEARTH_OK)
         rc = row_failed(ir, rc);
 out:
     hearth_free(in);
     hearth_free(views);
     return rc;
+}
+
+static int evaluate(struct hearth__ir *ir, const struct hearth__draft *d,
+                    struct hearth__call *call)
+{
+    const struct hearth_value_info *y =
+        &hearth__ir_value(ir, d->outputs[0])->info;
+    struct hearth_view out =
+        hearth_view_dense((void *)(uintptr_t)y->data, y->dtype, &y->shape);
+    return with_views(ir, d, call, &out);
 }
 
 /* *folded: the outputs are constants now. */
@@ -324,12 +329,15 @@ static int fold(struct hearth__ir *ir, const struct hearth__draft *d,
         *folded = true;
         return HEARTH_OK;
     }
-    if (!all_const(ir, d) || !cheap(d->op))
+    if (!all_const(ir, d) || !hearth_op_cheap(d->op))
         return HEARTH_OK;
     if (keeps_bytes(d->op)) {
         *folded = alias(ir, d, info);
         return HEARTH_OK;
     }
+    if (hearth_op_row(d->op)->measure != NULL &&
+        (rc = with_views(ir, d, call, NULL)) != HEARTH_OK)
+        return rc;
     for (uint32_t k = 0; k < d->input_count; k++)
         if (d->inputs[k] != HEARTH_NO_VALUE)
             in_bytes += hearth__ir_value(ir, d->inputs[k])->bytes;
@@ -366,7 +374,7 @@ static int append(struct hearth__ir *ir, const struct hearth__draft *d,
         return ir->err->status;
     memcpy(n->inputs, d->inputs, d->input_count * sizeof *n->inputs);
     memcpy(n->attrs, d->attrs, d->attr_count * sizeof *n->attrs);
-    for (uint32_t k = 0; k < 2; k++) {
+    for (uint32_t k = 0; k < HEARTH_OP_OUTPUTS_MAX; k++) {
         n->outputs[k] = k < d->output_count ? d->outputs[k] : HEARTH_NO_VALUE;
         if (n->outputs[k] == HEARTH_NO_VALUE)
             continue;

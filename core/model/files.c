@@ -143,6 +143,39 @@ int hearth__files_open(struct hearth__files *files, const char *path,
     return open_directory(path, err, &files->directory);
 }
 
+int hearth__files_look(struct hearth__files *files, const char *path,
+                       struct hearth_error *err)
+{
+    memset(files, 0, sizeof *files);
+    files->directory = -1;
+    struct hearth__segment *s = segment_new(files);
+    if (s == NULL || (s->name = hearth_strdup(path)) == NULL)
+        return no_memory(err);
+    files->count = 1;
+    if (stat(path, &s->stat) != 0)
+        return fail_errno(err, path);
+    s->bytes = (uint64_t)s->stat.st_size;
+    return open_directory(path, err, &files->directory);
+}
+
+bool hearth__files_look_external(struct hearth__files *files, const char *name)
+{
+    struct hearth__segment *s = segment_new(files);
+    if (s == NULL ||
+        fstatat(files->directory, name, &s->stat, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    s->name = hearth_strdup(name);
+    s->bytes = (uint64_t)s->stat.st_size;
+    files->count += s->name != NULL;
+    return s->name != NULL;
+}
+
+void hearth__files_forget(struct hearth__files *files, uint32_t keep)
+{
+    while (files->count > keep)
+        hearth_free(files->segments[--files->count].name);
+}
+
 int hearth__files_memory(struct hearth__files *files, const void *data,
                          uint64_t bytes, const char *name,
                          struct hearth_error *err)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "model/model_priv.h"
+#include "model/nested.h"
 
 #define OPSET_MIN 7
 #define OPSET_MAX 28
@@ -66,6 +67,13 @@ static int read_initializer(struct hearth__ir *ir, struct hearth__slice message)
     return rc;
 }
 
+/* "?" is no name: PaddlePaddle's exporter has it for every size that it does
+ * not know, equal or not. */
+static struct hearth__slice size_name(struct hearth__slice param)
+{
+    return hearth__slice_is(param, "?") ? (struct hearth__slice){0} : param;
+}
+
 /* What a port says of its value; dimensions without a number are symbols. */
 static int port_info(struct hearth__ir *ir,
                      const struct hearth__onnx_port *port,
@@ -90,7 +98,8 @@ static int port_info(struct hearth__ir *ir,
                            "has a dimension whose name is not UTF-8; export "
                            "the model again");
         else if (!d->has_value || d->value < 0)
-            rc = hearth__ir_symbol(ir, d->param, &info->shape.dims[i]);
+            rc = hearth__ir_symbol(ir, size_name(d->param),
+                                   &info->shape.dims[i]);
         if (rc != HEARTH_OK)
             return rc;
     }
@@ -142,7 +151,7 @@ static int read_output(struct hearth__ir *ir, struct hearth__slice message)
                          "is an output that no node makes; export the model "
                          "again");
     struct hearth__ir_value *v = hearth__ir_value(ir, value);
-    if (v->is_output)
+    if (v->is_output && ir->root == NULL)
         return name_fail(ir, port.name,
                          "is an output twice; export the model again");
     v->is_output = true;
@@ -238,6 +247,27 @@ static int declare_outputs(struct hearth__ir *ir, uint32_t i)
     return rc;
 }
 
+/* What the node's graphs take by name: inputs behind its own. */
+static int add_captures(struct hearth__ir *ir, uint32_t i)
+{
+    struct hearth__ir_source *s =
+        (struct hearth__ir_source *)ir->sources.items + i;
+    struct hearth__vec captures = {0};
+    int rc = hearth__nested_captures(ir, s->message, &captures);
+    if (rc != HEARTH_OK || captures.count == 0)
+        return rc;
+    uint32_t *inputs = hearth__ir_alloc(
+        ir, (uint64_t)s->input_count + captures.count, sizeof *inputs);
+    if (inputs == NULL)
+        return ir->err->status;
+    memcpy(inputs, s->inputs, s->input_count * sizeof *inputs);
+    memcpy(inputs + s->input_count, captures.items,
+           captures.count * sizeof *inputs);
+    s->inputs = inputs;
+    s->input_count += captures.count;
+    return HEARTH_OK;
+}
+
 static int resolve_inputs(struct hearth__ir *ir, uint32_t i)
 {
     struct hearth__ir_source *s =
@@ -268,7 +298,9 @@ static int resolve_inputs(struct hearth__ir *ir, uint32_t i)
     }
     while (k < s->input_count)
         s->inputs[k++] = HEARTH_NO_VALUE;
-    return rc;
+    s->formal_count = s->input_count;
+    return rc == HEARTH_OK && hearth__nested_has(&s->head) ? add_captures(ir, i)
+                                                           : rc;
 }
 
 /* ---- Order ---- */
@@ -358,6 +390,15 @@ static int sort(struct hearth__ir *ir, uint32_t *order)
 
 /* ---- The whole ---- */
 
+int hearth__import_node(struct hearth__ir *ir, struct hearth__slice message)
+{
+    struct hearth__ir_source *s = hearth__ir_push(ir, &ir->sources, sizeof *s);
+    if (s == NULL)
+        return ir->err->status;
+    s->message = message;
+    return read_head(ir, s);
+}
+
 /* Everything but nodes and outputs, whose names come later. */
 static int read_fields(struct hearth__ir *ir)
 {
@@ -365,7 +406,6 @@ static int read_fields(struct hearth__ir *ir)
     struct hearth__wire_field f;
     int rc;
     while (hearth__wire_next(&message, &f, &rc, ir->err)) {
-        struct hearth__ir_source *s;
         if (f.number == 1 || f.number == 5 || f.number == 11 || f.number == 12)
             rc = hearth__onnx_want(&f, HEARTH__WIRE_BYTES, "a graph's field",
                                    ir->err);
@@ -373,11 +413,7 @@ static int read_fields(struct hearth__ir *ir)
             return rc;
         switch (f.number) {
         case 1:
-            s = hearth__ir_push(ir, &ir->sources, sizeof *s);
-            if (s == NULL)
-                return ir->err->status;
-            s->message = f.bytes;
-            rc = read_head(ir, s);
+            rc = hearth__inline_node(ir, f.bytes, NULL);
             break;
         case 5:
             rc = read_initializer(ir, f.bytes);
@@ -464,7 +500,7 @@ static int own_outputs(struct hearth__ir *ir)
                                       .input_count = 1,
                                       .output_count = 1,
                                       .inputs = in,
-                                      .outputs = {to, HEARTH_NO_VALUE}};
+                                      .outputs = {to}};
         v = hearth__ir_value(ir, from);
         struct hearth__ir_value *y = hearth__ir_value(ir, to);
         y->kind = HEARTH_VALUE_ACTIVATION;
@@ -479,6 +515,86 @@ static int own_outputs(struct hearth__ir *ir)
     return HEARTH_OK;
 }
 
+/* ---- A graph inside a node ---- */
+
+/* A formal input: its type is the argument's, its rank what it declares. */
+static int read_formal(struct hearth__ir *ir, struct hearth__slice message,
+                       const struct hearth_value_info *formals,
+                       uint32_t formal_count)
+{
+    struct hearth__onnx_port port;
+    uint32_t value, *slot;
+    int rc = hearth__onnx_read_port(message, &port, ir->err);
+    if (rc == HEARTH_OK)
+        rc = hearth__names_find(ir, &ir->value_names, port.name,
+                                HEARTH_NO_VALUE, &value);
+    if (rc != HEARTH_OK || hearth__ir_is_const(ir, value))
+        return rc; /* it has a default, which Hearth takes */
+    if (ir->inputs.count == formal_count)
+        rc = hearth_fail(ir->err, HEARTH_EMODEL,
+                         "it has more than %" PRIu32
+                         " inputs; export the model again",
+                         formal_count);
+    if (rc == HEARTH_OK)
+        rc = declare(ir, port.name, &value);
+    slot =
+        rc != HEARTH_OK ? NULL : hearth__ir_push(ir, &ir->inputs, sizeof *slot);
+    if (slot == NULL)
+        return ir->err->status;
+    *slot = value;
+    struct hearth__ir_value *v = hearth__ir_value(ir, value);
+    v->kind = HEARTH_VALUE_INPUT;
+    v->info = formals[ir->inputs.count - 1];
+    if (port.has_shape && (uint32_t)v->info.shape.rank != port.rank) {
+        v->info.shape.rank = (int32_t)port.rank;
+        for (uint32_t i = 0; i < port.rank; i++)
+            v->info.shape.dims[i] = HEARTH_DIM_SYMBOL(0);
+    }
+    for (int i = 0; i < v->info.shape.rank && rc == HEARTH_OK; i++)
+        if (HEARTH_DIM_IS_SYMBOL(v->info.shape.dims[i]))
+            rc = hearth__ir_symbol(ir, (struct hearth__slice){0},
+                                   &v->info.shape.dims[i]);
+    return rc;
+}
+
+static int read_formals(struct hearth__ir *ir,
+                        const struct hearth_value_info *formals,
+                        uint32_t formal_count)
+{
+    struct hearth__slice message = ir->head.graph;
+    struct hearth__wire_field f;
+    int rc;
+    while (hearth__wire_next(&message, &f, &rc, ir->err)) {
+        if (f.number != 11)
+            continue;
+        rc = read_formal(ir, f.bytes, formals, formal_count);
+        if (rc != HEARTH_OK)
+            return rc;
+    }
+    if (rc == HEARTH_OK && ir->inputs.count != formal_count)
+        rc = hearth_fail(ir->err, HEARTH_EMODEL,
+                         "it has %" PRIu32 " inputs, it must have %" PRIu32
+                         "; export the model again",
+                         ir->inputs.count, formal_count);
+    return rc;
+}
+
+int hearth__import_graph(struct hearth__ir *ir,
+                         const struct hearth_value_info *formals,
+                         uint32_t formal_count)
+{
+    int rc = read_fields(ir);
+    if (rc == HEARTH_OK)
+        rc = read_formals(ir, formals, formal_count);
+    if (rc == HEARTH_OK)
+        rc = read_nodes(ir);
+    if (rc == HEARTH_OK)
+        rc = read_ports(ir, 12, read_output);
+    if (rc == HEARTH_OK)
+        rc = emit_nodes(ir);
+    return rc == HEARTH_OK ? own_outputs(ir) : rc;
+}
+
 int hearth__import(struct hearth__ir *ir)
 {
     struct hearth__slice file = {ir->files->segments[0].base,
@@ -491,6 +607,8 @@ int hearth__import(struct hearth__ir *ir)
                          "; Hearth knows %d to %d: convert it with "
                          "onnx.version_converter, or export it again",
                          ir->head.opset, OPSET_MIN, OPSET_MAX);
+    if (rc == HEARTH_OK)
+        rc = hearth__functions_read(ir, file);
     if (rc == HEARTH_OK)
         rc = read_fields(ir);
     if (rc == HEARTH_OK)

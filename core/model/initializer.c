@@ -116,12 +116,17 @@ static int external(struct hearth__ir *ir, const struct hearth__onnx_tensor *t,
     return HEARTH_OK;
 }
 
+/* In the file, or in the arena, where inline.c wrote it. */
 static void inside(struct hearth__ir *ir, struct hearth__slice bytes,
                    struct hearth__ir_value *v)
 {
-    v->segment = 0;
-    v->offset = (uint64_t)(bytes.at - ir->files->segments[0].base);
+    const struct hearth__segment *file = &ir->files->segments[0];
+    uintptr_t at = (uintptr_t)bytes.at, base = (uintptr_t)file->base;
     v->info.data = bytes.at;
+    if (at < base || at - base > file->bytes)
+        return;
+    v->segment = 0;
+    v->offset = at - base;
 }
 
 /* Small integers, and single numbers: copied. */

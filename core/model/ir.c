@@ -58,9 +58,27 @@ void hearth__ir_fini(struct hearth__ir *ir)
     ir->chunks = NULL;
 }
 
+void hearth__ir_nest(struct hearth__ir *outer, struct hearth__ir *ir)
+{
+    memset(ir, 0, sizeof *ir);
+    ir->files = outer->files;
+    ir->passes = outer->passes;
+    ir->err = outer->err;
+    ir->root = outer->root != NULL ? outer->root : outer;
+    ir->depth = outer->depth + 1;
+    ir->head = outer->head;
+    ir->arena_limit = outer->arena_limit;
+    ir->derived_limit = outer->derived_limit;
+    ir->functions = outer->functions;
+    ir->function_names = outer->function_names;
+    ir->inline_calls = outer->inline_calls;
+    ir->inline_fields = outer->inline_fields;
+}
+
 void *hearth__ir_alloc(struct hearth__ir *ir, uint64_t count, uint64_t bytes)
 {
     uint64_t want;
+    ir = ir->root != NULL ? ir->root : ir;
     if (__builtin_mul_overflow(count, bytes, &want) || want > ir->arena_limit) {
         hearth_fail(ir->err, HEARTH_EMODEL,
                     "the graph is larger than its file can tell; is the file "

@@ -9,21 +9,17 @@
 
 #include "model/model_priv.h"
 
-#define HEARTH_MAGIC_MODEL 0x4d4f444cu /* "MODL" */
-
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "weights are mapped as they lie, which is little-endian"
 #endif
 
-struct hearth_model {
-    uint32_t magic;
-    struct hearth__files files;
-    struct hearth_weights weights;
-    struct hearth_graph *graph;
-    struct hearth_model_totals totals;
-    struct hearth_digest digest;
-    uint32_t has_digest; /* atomic; the digest is written before */
-};
+/* Two threads may both compute it; only one writes. */
+enum { DIGEST_NONE, DIGEST_WRITING, DIGEST_WRITTEN };
+
+const char *hearth_model_external(const hearth_model_t *m, uint32_t i)
+{
+    return i + 1 < m->files.count ? m->files.segments[i + 1].name : NULL;
+}
 
 static void copy_text(char *dst, size_t size, struct hearth__slice text)
 {
@@ -76,6 +72,24 @@ static int import(struct hearth_model *m, uint32_t passes,
     return rc;
 }
 
+struct hearth_model *hearth__model_new(uint32_t passes)
+{
+    struct hearth_model *m = hearth_calloc(1, sizeof *m);
+    if (m == NULL)
+        return NULL;
+    m->magic = HEARTH__MAGIC_MODEL;
+    m->passes = passes;
+    m->files.directory = -1;
+    return m;
+}
+
+void hearth__model_know(struct hearth_model *m,
+                        const struct hearth_digest *digest)
+{
+    m->digest = *digest;
+    m->has_digest = DIGEST_WRITTEN;
+}
+
 /* <path> NULL: from memory. */
 static int open_any(hearth_model_t **model, const char *path, const void *data,
                     uint64_t bytes, const char *name,
@@ -86,12 +100,11 @@ static int open_any(hearth_model_t **model, const char *path, const void *data,
     uint32_t passes = options == NULL ? HEARTH_MODEL_PASS_ALL : options->passes;
     *model = NULL;
     err = err == NULL ? &local : err;
-    struct hearth_model *m = hearth_calloc(1, sizeof *m);
+    struct hearth_model *m = hearth__model_new(passes);
     if (m == NULL)
         return hearth_fail(err, HEARTH_ENOMEM,
                            "%s: no memory to open a model; try again later",
                            hearth__files_short(name));
-    m->magic = HEARTH_MAGIC_MODEL;
     int rc = path != NULL
                  ? hearth__files_open(&m->files, path, err)
                  : hearth__files_memory(&m->files, data, bytes, name, err);
@@ -127,8 +140,9 @@ void hearth_model_close(hearth_model_t **model)
     struct hearth_model *m = *model;
     if (m == NULL)
         return;
-    HEARTH_CHECK(m, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(m, HEARTH__MAGIC_MODEL);
     hearth__files_close(&m->files);
+    hearth_pack_close(&m->pack);
     hearth_free(m->graph);
     m->magic = 0;
     hearth_free(m);
@@ -137,19 +151,19 @@ void hearth_model_close(hearth_model_t **model)
 
 const struct hearth_graph *hearth_model_graph(const hearth_model_t *model)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     return model->graph;
 }
 
 const struct hearth_weights *hearth_model_weights(const hearth_model_t *model)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     return &model->weights;
 }
 
 const char *hearth_model_path(const hearth_model_t *model)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     return model->files.segments[0].name;
 }
 
@@ -157,20 +171,19 @@ apr_status_t hearth_model_digest(hearth_model_t *model,
                                  struct hearth_digest *digest,
                                  struct hearth_error *err)
 {
-    /* Two threads may both compute; only one writes. */
-    enum { NONE, WRITING, WRITTEN };
-    uint32_t none = NONE;
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
-    if (__atomic_load_n(&model->has_digest, __ATOMIC_ACQUIRE) == WRITTEN) {
+    uint32_t none = DIGEST_NONE;
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
+    if (__atomic_load_n(&model->has_digest, __ATOMIC_ACQUIRE) ==
+        DIGEST_WRITTEN) {
         *digest = model->digest;
         return HEARTH_OK;
     }
     int rc = hearth__files_digest(&model->files, digest, err);
-    if (rc == HEARTH_OK &&
-        __atomic_compare_exchange_n(&model->has_digest, &none, WRITING, false,
-                                    __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+    if (rc == HEARTH_OK && __atomic_compare_exchange_n(
+                               &model->has_digest, &none, DIGEST_WRITING, false,
+                               __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
         model->digest = *digest;
-        __atomic_store_n(&model->has_digest, WRITTEN, __ATOMIC_RELEASE);
+        __atomic_store_n(&model->has_digest, DIGEST_WRITTEN, __ATOMIC_RELEASE);
     }
     return rc;
 }
@@ -187,20 +200,20 @@ bool hearth_model_file_id(const char *path, struct hearth_model_file_id *id)
 void hearth_model_opened_id(const hearth_model_t *model,
                             struct hearth_model_file_id *id)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     hearth__files_id(&model->files.segments[0].stat, id);
 }
 
 bool hearth_model_is_current(const hearth_model_t *model, const char *path)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     return hearth__files_current(&model->files, path);
 }
 
 void hearth_model_totals(const hearth_model_t *model,
                          struct hearth_model_totals *totals)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     *totals = model->totals;
 }
 
@@ -222,7 +235,7 @@ static bool port(const hearth_model_t *model, const uint32_t *list,
 bool hearth_model_input(const hearth_model_t *model, uint32_t i,
                         struct hearth_model_port *out)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     return port(model, hearth_graph_inputs(model->graph),
                 model->graph->input_count, i, out);
 }
@@ -230,7 +243,7 @@ bool hearth_model_input(const hearth_model_t *model, uint32_t i,
 bool hearth_model_output(const hearth_model_t *model, uint32_t i,
                          struct hearth_model_port *out)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     return port(model, hearth_graph_outputs(model->graph),
                 model->graph->output_count, i, out);
 }
@@ -259,7 +272,7 @@ uint32_t hearth_model_find_output(const hearth_model_t *model, const char *name)
 
 const char *hearth_model_symbol(const hearth_model_t *model, int64_t dim)
 {
-    HEARTH_CHECK(model, HEARTH_MAGIC_MODEL);
+    HEARTH_CHECK(model, HEARTH__MAGIC_MODEL);
     const struct hearth_graph *g = model->graph;
     if (!HEARTH_DIM_IS_SYMBOL(dim) ||
         HEARTH_DIM_SYMBOL_INDEX(dim) >= g->symbol_count)

@@ -18,6 +18,7 @@
 
 #include "base/base.h"
 #include "hearth_graph.h"
+#include "pack/pack.h"
 
 typedef struct hearth_model hearth_model_t;
 
@@ -29,8 +30,9 @@ enum hearth_model_pass {
     HEARTH_MODEL_PASS_BIAS = 1 << 2,      /* Add of a constant, likewise */
     HEARTH_MODEL_PASS_RESIDUAL = 1 << 3,  /* Add of another value */
     HEARTH_MODEL_PASS_ACTIVATION = 1 << 4,
-    HEARTH_MODEL_PASS_DEAD = 1 << 5, /* what no output needs */
-    HEARTH_MODEL_PASS_ALL = (1 << 6) - 1
+    HEARTH_MODEL_PASS_DEAD = 1 << 5,    /* what no output needs */
+    HEARTH_MODEL_PASS_COMPOSE = 1 << 6, /* many nodes are one operator */
+    HEARTH_MODEL_PASS_ALL = (1 << 7) - 1
 };
 struct hearth_model_options {
     uint32_t passes; /* enum hearth_model_pass, or'ed */
@@ -50,6 +52,29 @@ apr_status_t hearth_model_open(hearth_model_t **model, const char *path,
 apr_status_t hearth_model_open_memory(
     hearth_model_t **model, const void *data, uint64_t bytes, const char *name,
     const struct hearth_model_options *options, struct hearth_error *err);
+/* As hearth_model_open, by way of <packs> (NULL: just that): a model that was
+ * packed there is mapped, with nothing parsed, computed or hashed, as long as
+ * its file and its external data are the very ones that they were; a copy of
+ * the file is known by its digest. The digest is known afterwards, or cheap. A
+ * pack that is damaged or of another version is as one that is not there. */
+apr_status_t
+hearth_model_open_packed(hearth_model_t **model, const char *path,
+                         const struct hearth_model_options *options,
+                         hearth_packs_t *packs, struct hearth_error *err);
+/* Did it come out of a pack? */
+bool hearth_model_is_packed(const hearth_model_t *model);
+/* Writes the model's pack for the next open, with all of its weights; nothing
+ * is done when it came out of one. <stop> as in struct hearth_pack_put_config.
+ * Any thread. hearth_pack_put_begin's statuses, HEARTH_ECANCELED, and
+ * HEARTH_EIO when the model's file changed. */
+int hearth_model_pack(hearth_model_t *model, hearth_packs_t *packs,
+                      bool (*stop)(void *ctx), void *ctx,
+                      struct hearth_error *err);
+/* The key, of HEARTH_PACK_KEY_MAX characters, of something that a device made
+ * of this model's graph; <what> says what it is. The same for a packed model as
+ * for its source. HEARTH_EIO, HEARTH_ENOMEM; HEARTH_ETOOBIG. */
+int hearth_model_pack_key(hearth_model_t *model, const char *what, char *key,
+                          struct hearth_error *err);
 /* Unmaps and frees; NULLs the pointer. *model NULL is allowed. Nobody uses its
  * graph or weights any more. */
 void hearth_model_close(hearth_model_t **model);
@@ -60,6 +85,10 @@ const struct hearth_graph *hearth_model_graph(const hearth_model_t *model);
  * derived. Lives as long as the model; thread-safe. */
 const struct hearth_weights *hearth_model_weights(const hearth_model_t *model);
 const char *hearth_model_path(const hearth_model_t *model);
+
+/* The location of its <i>-th external file, relative to the model's directory;
+ * NULL: there are no more. Lives as long as the model. */
+const char *hearth_model_external(const hearth_model_t *model, uint32_t i);
 
 /* The model's identity. Without external data: the file's SHA-256. With: the
  * SHA-256 of the concatenated SHA-256s of the file and of each external file,

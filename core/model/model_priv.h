@@ -18,6 +18,7 @@
 #include "model/model.h"
 #include "model/wire.h"
 #include "ops/ops.h"
+#include "pack/pack.h"
 
 /* ---- files.c: segments ---- */
 
@@ -47,6 +48,14 @@ struct hearth__files {
 const char *hearth__files_short(const char *path);
 int hearth__files_open(struct hearth__files *files, const char *path,
                        struct hearth_error *err);
+/* Only what hearth_model_is_current, external and path ask for: the model's
+ * file, looked at but not read, and the directory. */
+int hearth__files_look(struct hearth__files *files, const char *path,
+                       struct hearth_error *err);
+/* The same of an external file; false: it is not there. */
+bool hearth__files_look_external(struct hearth__files *files, const char *name);
+/* All but the first <keep>, which were only looked at. */
+void hearth__files_forget(struct hearth__files *files, uint32_t keep);
 int hearth__files_memory(struct hearth__files *files, const void *data,
                          uint64_t bytes, const char *name,
                          struct hearth_error *err);
@@ -156,6 +165,8 @@ struct hearth__ir_value {
     struct hearth__slice name;
     uint8_t kind; /* INPUT, WEIGHT (any constant), ACTIVATION; NONE: to come */
     bool is_output;
+    uint32_t outer;    /* in a nested graph: a constant of the one around it,
+                          its number and 1 */
     uint32_t producer; /* ACTIVATION: node; NONE: node of the file */
     uint32_t uses;     /* inputs of nodes, and outputs of the graph */
     /* WEIGHT: where it lies, or one of the two below. info.data is its bytes
@@ -175,7 +186,7 @@ struct hearth__ir_node {
     struct hearth__slice name;
     uint32_t input_count, output_count, attr_count;
     uint32_t *inputs;
-    uint32_t outputs[2];
+    uint32_t outputs[HEARTH_OP_OUTPUTS_MAX]; /* NO_VALUE: left out */
     struct hearth__ir_attr *attrs;
 };
 /* A node of the file, names resolved. */
@@ -183,6 +194,8 @@ struct hearth__ir_source {
     struct hearth__onnx_node head;
     struct hearth__slice message; /* for its attributes */
     uint32_t input_count, output_count;
+    uint32_t formal_count; /* of the inputs; behind them are what its graphs
+                              take from around it */
     uint32_t *inputs, *outputs; /* HEARTH_NO_VALUE: left out */
 };
 
@@ -204,11 +217,20 @@ struct hearth__names {
 struct hearth__ir {
     struct hearth__files *files;
     struct hearth_error *err; /* never NULL */
+    /* A nested graph's: the outermost one, whose arena it uses, and how many
+     * are around it. NULL, 0. */
+    struct hearth__ir *root;
+    uint32_t depth;
     uint32_t passes;
     struct hearth__onnx_model head;
     struct hearth__vec values, nodes, sources, symbols, inputs, outputs;
     struct hearth__names value_names, symbol_names;
     uint64_t parameter_count;
+    /* inline.c: functions of the model, calls so far, fields read for them. */
+    struct hearth__vec functions;
+    struct hearth__names function_names;
+    uint32_t inline_calls;
+    uint64_t inline_fields;
     /* The arena. */
     struct hearth__ir_chunk *chunks;
     uint64_t arena_bytes, arena_limit, content_bytes, derived_limit;
@@ -222,6 +244,8 @@ struct hearth__ir {
 void hearth__ir_init(struct hearth__ir *ir, struct hearth__files *files,
                      uint32_t passes, struct hearth_error *err);
 void hearth__ir_fini(struct hearth__ir *ir);
+/* An empty graph inside <outer>, in the same arena: no fini. */
+void hearth__ir_nest(struct hearth__ir *outer, struct hearth__ir *ir);
 /* Zeroed, 16-byte aligned; NULL with ir->err filled. */
 void *hearth__ir_alloc(struct hearth__ir *ir, uint64_t count, uint64_t bytes);
 /* A zeroed new last item of <bytes>; NULL with ir->err filled. */
@@ -273,15 +297,32 @@ int hearth__ir_tensor(struct hearth__ir *ir,
 
 /* ---- import.c ---- */
 int hearth__import(struct hearth__ir *ir);
+/* The nested graph at ir->head.graph, whose captures have their names already.
+ * <formals>: what is known of its inputs, of which it must have so many. */
+int hearth__import_graph(struct hearth__ir *ir,
+                         const struct hearth_value_info *formals,
+                         uint32_t formal_count);
+/* A node of the file becomes one of ir->sources. */
+int hearth__import_node(struct hearth__ir *ir, struct hearth__slice message);
+
+/* ---- inline.c: functions that the model defines ---- */
+struct hearth__inline_call;
+int hearth__functions_read(struct hearth__ir *ir, struct hearth__slice model);
+/* hearth__import_node for <node>, or for the nodes of the body that it calls.
+ * <parent> NULL: a node of the file. */
+int hearth__inline_node(struct hearth__ir *ir, struct hearth__slice node,
+                        const struct hearth__inline_call *parent);
 
 /* ---- canon.c: one form for every opset's spelling; calls emit ---- */
 int hearth__canon(struct hearth__ir *ir, uint32_t source);
+/* Has the operator a spelling here, in any opset? */
+bool hearth__canon_knows(const struct hearth__onnx_node *head);
 
 /* ---- emit.c: a canonical node: shapes, contents, folding ---- */
 struct hearth__draft {
     uint32_t op, source, input_count, output_count, attr_count;
     uint32_t *inputs;
-    uint32_t outputs[2];
+    uint32_t outputs[HEARTH_OP_OUTPUTS_MAX]; /* NO_VALUE: left out */
     struct hearth__ir_attr attrs[16];
 };
 /* Infers, and appends a node or makes the outputs constants. */
@@ -299,7 +340,7 @@ hearth__draft_get(const struct hearth__draft *draft, enum hearth_attr key);
 /* A node as the rows of ops see it; valid until the next one. */
 struct hearth__call {
     struct hearth_op_call call;
-    struct hearth_value_info out[2];
+    struct hearth_value_info out[HEARTH_OP_OUTPUTS_MAX];
 };
 int hearth__call_make(struct hearth__ir *ir, uint32_t op, uint32_t input_count,
                       const uint32_t *inputs, uint32_t output_count,
@@ -328,6 +369,7 @@ hearth__ir_attr(const struct hearth__ir_node *node, enum hearth_attr key);
 void hearth__ir_fuse(struct hearth__ir *ir, struct hearth__ir_node *node,
                      uint32_t at);
 int hearth__pass_identity(struct hearth__ir *ir);
+int hearth__pass_compose(struct hearth__ir *ir);
 int hearth__pass_batchnorm(struct hearth__ir *ir);
 int hearth__pass_bias(struct hearth__ir *ir);
 int hearth__pass_residual(struct hearth__ir *ir);
@@ -336,7 +378,64 @@ int hearth__pass_dead(struct hearth__ir *ir);
 /* Does axis 0 of every input and output prove to be one batch? */
 int hearth__prove_batch(struct hearth__ir *ir, bool *proved);
 
+/* ---- model.c: the handle ---- */
+
+#define HEARTH__MAGIC_MODEL 0x4d4f444cu /* "MODL" */
+
+struct hearth_model {
+    uint32_t magic;
+    uint32_t passes; /* that import had */
+    struct hearth__files files;
+    struct hearth_weights weights;
+    struct hearth_graph *graph;
+    hearth_pack_t *pack; /* NULL: <files> has the weights */
+    struct hearth_model_totals totals;
+    struct hearth_digest digest;
+    uint32_t has_digest; /* atomic; the digest is written before */
+};
+struct hearth_model *hearth__model_new(uint32_t passes); /* NULL: no memory */
+/* Its digest is known already. Before anybody else has it. */
+void hearth__model_know(struct hearth_model *m,
+                        const struct hearth_digest *digest);
+
+/* ---- packed.c, packed_write.c, packed_source.c ---- */
+
+/* Sections of a model's pack. */
+enum hearth__packed_section {
+    HEARTH__PACKED_GRAPH = 1, /* a block whose weights are all in segment 0 */
+    HEARTH__PACKED_TOTALS,    /* struct hearth_model_totals */
+    HEARTH__PACKED_WEIGHTS,   /* in the order of their first use */
+    HEARTH__PACKED_SOURCE     /* of a source's: which model it is */
+};
+#define HEARTH__PACKED_ALIGNMENT 64 /* of a weight */
+
+/* Bytes of the weight of a packed graph, in the order in which they lie. Fills
+ * offsets[value_count], UINT64_MAX for what is no weight; *bytes: of them all.
+ * False: they overflow. */
+bool hearth__packed_place(const struct hearth_graph *graph, uint64_t *offsets,
+                          uint64_t *bytes);
+void hearth__packed_key(const struct hearth_digest *digest, uint32_t passes,
+                        char key[HEARTH_PACK_KEY_MAX]);
+/* Takes *pack over, and NULLs it, on success; m->files is the caller's.
+ * HEARTH_EMODEL, HEARTH_ENOMEM. */
+int hearth__packed_read(struct hearth_model *m, hearth_pack_t **pack,
+                        struct hearth_error *err);
+
+/* Which model the file of <files> (looked at) was, when it was seen last;
+ * external files are looked at too. False: it is not known, or changed. */
+bool hearth__packed_source_find(hearth_packs_t *packs,
+                                struct hearth__files *files,
+                                struct hearth_digest *digest);
+extern int64_t hearth__packed_settled_ns; /* for tests */
+/* Remembers it, unless the file is so young that a change of it might not
+ * show. */
+void hearth__packed_source_put(hearth_packs_t *packs,
+                               const struct hearth__files *files,
+                               const struct hearth_digest *digest);
+
 /* ---- block.c ---- */
+/* May the constant stand in a block itself? Else it is a weight. */
+bool hearth__block_holds(const struct hearth__ir_value *v);
 int hearth__block_write(struct hearth__ir *ir, bool batch_axis0,
                         struct hearth_graph **block);
 

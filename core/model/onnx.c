@@ -326,8 +326,8 @@ int hearth__onnx_read_port(struct hearth__slice message,
         if (rc != HEARTH_OK)
             return rc;
     }
-    /* Absent: an output whose type nobody wrote down. */
-    if (rc == HEARTH_OK && type.at != NULL)
+    /* Absent or empty: an output whose type nobody wrote down. */
+    if (rc == HEARTH_OK && type.bytes > 0)
         rc = read_type(type, false, port, err);
     return rc;
 }
@@ -377,11 +377,11 @@ int hearth__onnx_read_attr(struct hearth__slice message,
     }
     attr->type = (uint64_t)type;
     if (rc == HEARTH_OK && ref.bytes > 0)
-        rc = hearth_fail(err, HEARTH_EUNSUPPORTED,
-                         "attribute '%.*s' refers to a function's; export the "
-                         "model without functions",
-                         hearth__slice_cut(attr->name, 40),
-                         (const char *)attr->name.at);
+        rc = hearth_fail(
+            err, HEARTH_EUNSUPPORTED,
+            "attribute '%.*s' refers to a function's, where there is none; "
+            "export the model again",
+            hearth__slice_cut(attr->name, 40), (const char *)attr->name.at);
     return rc;
 }
 

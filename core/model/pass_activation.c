@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pass_activation.c: Relu, Clip with constant bounds, Sigmoid and Tanh become
- * the activation of the Conv, Gemm, MatMul or Add before them.
+ * pass_activation.c: Relu, Clip with constant bounds, Sigmoid, Tanh, Gelu and
+ * HardSwish become the activation of the Conv, Gemm, MatMul or Add before them;
+ * so does x * Sigmoid(x), when nobody else reads x.
  */
 #include <math.h>
 #include <string.h>
@@ -41,6 +42,13 @@ static bool bound(struct hearth__ir *ir, const struct hearth__ir_node *n,
     return !isnan(*out);
 }
 
+static bool by_tanh(const struct hearth__ir_node *n)
+{
+    const struct hearth__ir_attr *mode = hearth__ir_attr(n, HEARTH_ATTR_MODE);
+    return mode != NULL && mode->count == 4 &&
+           memcmp(mode->data, "tanh", 4) == 0;
+}
+
 /* What the node does to each element, or ACT_NONE. */
 static enum hearth_activation
 act_of(struct hearth__ir *ir, const struct hearth__ir_node *n, double limits[2])
@@ -52,6 +60,10 @@ act_of(struct hearth__ir *ir, const struct hearth__ir_node *n, double limits[2])
         return HEARTH_ACT_SIGMOID;
     case HEARTH_OP_TANH:
         return HEARTH_ACT_TANH;
+    case HEARTH_OP_HARD_SWISH:
+        return HEARTH_ACT_HARD_SWISH;
+    case HEARTH_OP_GELU:
+        return by_tanh(n) ? HEARTH_ACT_GELU_TANH : HEARTH_ACT_GELU;
     case HEARTH_OP_CLIP:
         return bound(ir, n, 1, -INFINITY, &limits[0]) &&
                        bound(ir, n, 2, INFINITY, &limits[1])
@@ -99,12 +111,42 @@ static int join(struct hearth__ir *ir, struct hearth__ir_node *m, uint32_t at,
     return HEARTH_OK;
 }
 
+/* The maker of x where node <at> is x * Sigmoid(x), which then goes. */
+static struct hearth__ir_node *swished(struct hearth__ir *ir, uint32_t at)
+{
+    const struct hearth__ir_node *mul = hearth__ir_node(ir, at);
+    if (mul->op != HEARTH_OP_MUL ||
+        hearth__ir_attr(mul, HEARTH_ATTR_ACTIVATION) != NULL)
+        return NULL;
+    for (uint32_t k = 0; k < 2; k++) {
+        struct hearth__ir_node *gate = hearth__ir_sole(ir, mul->inputs[k]);
+        uint32_t x = mul->inputs[1 - k];
+        const struct hearth__ir_value *v = hearth__ir_value(ir, x);
+        if (gate == NULL || gate->op != HEARTH_OP_SIGMOID ||
+            gate->inputs[0] != x || v->kind != HEARTH_VALUE_ACTIVATION ||
+            v->is_output || v->uses != 2)
+            continue;
+        struct hearth__ir_node *m = hearth__ir_node(ir, v->producer);
+        if (m->output_count != 1 || !can_take(ir, m))
+            continue;
+        hearth__ir_value(ir, gate->outputs[0])->kind = HEARTH_VALUE_NONE;
+        gate->op = HEARTH_OP_NONE;
+        return m;
+    }
+    return NULL;
+}
+
 int hearth__pass_activation(struct hearth__ir *ir)
 {
     for (uint32_t i = 0; i < ir->nodes.count; i++) {
         const struct hearth__ir_node *n = hearth__ir_node(ir, i);
+        struct hearth__ir_node *swish =
+            n->op == HEARTH_OP_NONE ? NULL : swished(ir, i);
         double limits[2] = {0, 0};
-        if (n->op == HEARTH_OP_NONE)
+        if (swish != NULL &&
+            join(ir, swish, i, HEARTH_ACT_SWISH, limits) != HEARTH_OK)
+            return ir->err->status;
+        if (n->op == HEARTH_OP_NONE || swish != NULL)
             continue;
         enum hearth_activation act = act_of(ir, n, limits);
         if (act == HEARTH_ACT_NONE)

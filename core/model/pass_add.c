@@ -96,6 +96,7 @@ static uint32_t as_vector(struct hearth__ir *ir, uint32_t value, int64_t size)
         return fresh;
     struct hearth__ir_value *v = hearth__ir_value(ir, fresh);
     *v = *hearth__ir_value(ir, value);
+    v->outer = 0; /* no longer the one around it */
     v->info.shape = (struct hearth_shape){.rank = 1, .dims = {size}};
     v->info.content = NULL;
     return fresh;

@@ -6,7 +6,8 @@
  * order by one rule: the fused node stands where the later of the two stood,
  * after everything that either needs, and makes the later one's value.
  *
- * The order matters in two places: a BatchNormalization must have become a
+ * The order matters in a few places: what was written in pieces is one operator
+ * before its pieces can join others, a BatchNormalization must have become a
  * Conv's weights before Adds can join that Conv, and an activation ends what
  * can be fused.
  */
@@ -16,6 +17,7 @@ static const struct hearth__pass passes[] = {
     {HEARTH_MODEL_PASS_IDENTITY, "identity", hearth__pass_identity},
     {HEARTH_MODEL_PASS_DEAD, "dead", hearth__pass_dead},
     {HEARTH_MODEL_PASS_BATCHNORM, "batchnorm", hearth__pass_batchnorm},
+    {HEARTH_MODEL_PASS_COMPOSE, "compose", hearth__pass_compose},
     {HEARTH_MODEL_PASS_BIAS, "bias", hearth__pass_bias},
     {HEARTH_MODEL_PASS_RESIDUAL, "residual", hearth__pass_residual},
     {HEARTH_MODEL_PASS_ACTIVATION, "activation", hearth__pass_activation},

@@ -47,7 +47,7 @@ bool hearth__slice_is_utf8(struct hearth__slice text);
 static inline bool hearth__slice_is(struct hearth__slice s, const char *text)
 {
     uint64_t n = __builtin_strlen(text);
-    return s.bytes == n && __builtin_memcmp(s.at, text, n) == 0;
+    return s.bytes == n && (n == 0 || __builtin_memcmp(s.at, text, n) == 0);
 }
 static inline bool hearth__slice_equal(struct hearth__slice a,
                                        struct hearth__slice b)

@@ -13,7 +13,7 @@
 
 static bool takes_content(enum hearth_dtype dtype)
 {
-    return dtype == HEARTH_I32 || dtype == HEARTH_I64;
+    return dtype == HEARTH_I32 || dtype == HEARTH_I64 || dtype == HEARTH_BOOL;
 }
 
 static void judge(struct hearth__ops_content *c)
@@ -42,7 +42,7 @@ bool hearth__ops_content_view(const struct hearth_view *view,
         hearth__ops_load(nums, view->data, view->dtype, nest.offset[0],
                          nest.step[0], nest.run);
         for (int64_t i = 0; i < nest.run; i++)
-            content->v[content->n++] = nums[i].i;
+            content->v[content->n++] = nums[i].i; /* a bool is 0 or 1 */
     }
     content->known = true;
     judge(content);
@@ -95,6 +95,13 @@ void hearth__ops_set_content(const struct hearth_op_call *call,
             data[i] = (int32_t)values[i];
             content[i] = data[i];
         }
+        out->data = data;
+    } else if (known && out->dtype == HEARTH_BOOL) {
+        uint8_t *data = (uint8_t *)call->content_alloc(call->ctx, n / 8 + 1);
+        if (data == NULL)
+            return;
+        for (uint32_t i = 0; i < n; i++)
+            data[i] = values[i] != 0;
         out->data = data;
     } else if (known) {
         out->data = content;

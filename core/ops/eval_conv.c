@@ -244,6 +244,7 @@ struct pool {
     struct hearth_window win;
     enum hearth__ops_kind kind;
     bool max, count_pad, column_major;
+    int64_t p; /* LpPool's; 0: the average */
 };
 
 /* The number that any other is above. */
@@ -329,10 +330,15 @@ static void average_taps(const struct pool *p, struct run *run, int64_t offset,
         if (!tap_load(run, p->x, offset, buf, &flat))
             continue;
         for (int64_t j = 0; j < run->count; j++) {
-            acc[run->first + j].f += buf[j].f;
+            acc[run->first + j].f +=
+                p->p == 0 ? buf[j].f : pow(fabs(buf[j].f), (double)p->p);
             seen[run->first + j]++;
         }
     }
+    for (int64_t j = 0; p->p > 0 && j < run->n; j++)
+        acc[j].f = pow(acc[j].f, 1 / (double)p->p);
+    if (p->p > 0)
+        return;
     double outer = 1;
     for (int i = 0; i < last; i++)
         outer *= (double)padded_cells(&p->win, i, run->at[i]);
@@ -386,6 +392,8 @@ HEARTH__OPS_EVAL(pool)
                                      HEARTH_ATTR_COUNT_INCLUDE_PAD, 0) != 0,
         .column_major = hearth_attr_int(call->graph, call->node,
                                         HEARTH_ATTR_STORAGE_ORDER, 0) != 0};
+    if (call->node->op == HEARTH_OP_LP_POOL)
+        p.p = hearth_attr_int(call->graph, call->node, HEARTH_ATTR_P, 2);
     if (call->output_count > 1 && out[1].data != NULL)
         p.indices = &out[1];
     int rc = hearth__ops_window(call, &in[0]->shape, NULL, &p.win, err);

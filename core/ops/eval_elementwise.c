@@ -38,6 +38,20 @@ static double sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
+/* What x is multiplied with. */
+static double gate(enum hearth_activation act, double x)
+{
+    double hard = x / 6 + 0.5;
+    if (act == HEARTH_ACT_GELU)
+        return (1 + erf(x * M_SQRT1_2)) / 2;
+    if (act == HEARTH_ACT_GELU_TANH)
+        return (1 + tanh(M_2_SQRTPI * M_SQRT1_2 * (x + 0.044715 * x * x * x))) /
+               2;
+    if (act == HEARTH_ACT_SWISH)
+        return sigmoid(x);
+    return hard < 0 ? 0 : hard > 1 ? 1 : hard;
+}
+
 static void relu(enum hearth__ops_kind kind, num_t *x, int64_t n)
 {
     if (kind == HEARTH__OPS_FLOAT) {
@@ -75,6 +89,13 @@ void hearth__ops_act_apply(const struct hearth__ops_act *act,
     case HEARTH_ACT_TANH:
         for (int64_t k = 0; k < n; k++)
             x[k].f = tanh(x[k].f);
+        break;
+    case HEARTH_ACT_GELU:
+    case HEARTH_ACT_GELU_TANH:
+    case HEARTH_ACT_SWISH:
+    case HEARTH_ACT_HARD_SWISH:
+        for (int64_t k = 0; k < n; k++)
+            x[k].f *= gate(act->act, x[k].f);
         break;
     default:
         break;
@@ -214,6 +235,12 @@ static bool binary_chunk(uint32_t op, enum hearth__ops_kind kind, num_t *a,
             EACH(a[k].f -= b[k].f) break;
         case HEARTH_OP_MUL:
             EACH(a[k].f *= b[k].f) break;
+        case HEARTH_OP_MIN:
+            EACH(a[k].f = a[k].f < b[k].f || isnan(a[k].f) ? a[k].f : b[k].f)
+            break;
+        case HEARTH_OP_MAX:
+            EACH(a[k].f = a[k].f > b[k].f || isnan(a[k].f) ? a[k].f : b[k].f)
+            break;
         default:
             EACH(a[k].f /= b[k].f) break;
         }
@@ -227,6 +254,15 @@ static bool binary_chunk(uint32_t op, enum hearth__ops_kind kind, num_t *a,
         EACH(a[k].u -= b[k].u) return true;
     case HEARTH_OP_MUL:
         EACH(a[k].u *= b[k].u) return true;
+    case HEARTH_OP_MIN:
+    case HEARTH_OP_MAX:
+        for (int64_t k = 0; k < n; k++) {
+            bool less =
+                kind == HEARTH__OPS_SIGNED ? a[k].i < b[k].i : a[k].u < b[k].u;
+            if (less != (op == HEARTH_OP_MIN))
+                a[k] = b[k];
+        }
+        return true;
     default:
         break;
     }

@@ -230,6 +230,8 @@ static int64_t pad_source(enum hearth__ops_pad mode, int64_t i, int64_t n)
         return i < 0 ? 0 : i >= n ? n - 1 : i;
     if (n == 1)
         return 0;
+    if (mode == HEARTH__OPS_PAD_WRAP)
+        return i % n < 0 ? i % n + n : i % n;
     /* Reflection without the edge has the period 2 (n - 1). */
     int64_t period = 2 * (n - 1), at = i % period;
     at = at < 0 ? at + period : at;

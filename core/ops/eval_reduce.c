@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * eval_reduce.c: operators that look along axes: ReduceMean,
- * GlobalAveragePool, Softmax.
+ * eval_reduce.c: what is left of axes that are folded: sums, means, products,
+ * norms, extremes, logarithms of sums.
+ *
+ * Each element goes into an accumulator by the operator's step, the result is
+ * the accumulator after the operator's last step. Floats are accumulated in
+ * double. Integers wrap, but for the roots and logarithms, which no integer
+ * type has: these are computed in double and cut.
  */
 #include <math.h>
 
@@ -10,12 +15,119 @@
 #define CHUNK HEARTH__OPS_CHUNK
 typedef union hearth__ops_num num_t;
 
-/* Sum of all elements of <x>, floats in double, integers modulo 2^64. */
-static num_t sum_of(const struct hearth_view *x)
+struct fold {
+    uint32_t op;
+    enum hearth_dtype dtype;
+    enum hearth__ops_kind kind; /* of the accumulator */
+    bool wide;                  /* integers, accumulated in double */
+    num_t start;
+    double top; /* ReduceLogSumExp: the largest so far */
+};
+
+static struct fold fold_of(uint32_t op, enum hearth_dtype dtype)
+{
+    struct fold f = {.op = op, .dtype = dtype, .kind = hearth__ops_kind(dtype)};
+    bool real = f.kind == HEARTH__OPS_FLOAT;
+    f.wide =
+        !real && (op == HEARTH_OP_REDUCE_L2 || op == HEARTH_OP_REDUCE_LOG_SUM ||
+                  op == HEARTH_OP_REDUCE_LOG_SUM_EXP);
+    if (f.wide)
+        f.kind = HEARTH__OPS_FLOAT;
+    if (op == HEARTH_OP_REDUCE_PROD && real)
+        f.start.f = 1;
+    else if (op == HEARTH_OP_REDUCE_PROD)
+        f.start.u = 1;
+    if (op != HEARTH_OP_REDUCE_MAX && op != HEARTH_OP_REDUCE_MIN)
+        return f;
+    /* The least, or largest, that the type has. */
+    f.start.f = op == HEARTH_OP_REDUCE_MAX ? -INFINITY : INFINITY;
+    if (dtype == HEARTH_BOOL)
+        f.start.u = op == HEARTH_OP_REDUCE_MIN;
+    else if (!real)
+        hearth__ops_convert(&f.start, 1, HEARTH_F64, dtype);
+    return f;
+}
+
+/* The sum of exponentials is kept relative to the largest, so that none
+ * overflows. */
+static double add_exp(struct fold *f, double sum, double x)
+{
+    if (x == f->top || x == -INFINITY)
+        return x == -INFINITY ? sum : sum + 1;
+    if (x > f->top) {
+        sum = sum * exp(f->top - x) + 1;
+        f->top = x;
+        return sum;
+    }
+    return sum + exp(x - f->top); /* NaN too */
+}
+
+static void fold_floats(struct fold *f, num_t *acc, const num_t *x, int64_t n)
+{
+    double a = acc->f;
+    for (int64_t k = 0; k < n; k++) {
+        double v = x[k].f;
+        switch (f->op) {
+        case HEARTH_OP_REDUCE_PROD:
+            a *= v;
+            break;
+        case HEARTH_OP_REDUCE_L1:
+            a += fabs(v);
+            break;
+        case HEARTH_OP_REDUCE_L2:
+        case HEARTH_OP_REDUCE_SUM_SQUARE:
+            a += v * v;
+            break;
+        case HEARTH_OP_REDUCE_MAX:
+            a = v > a || isnan(v) ? v : a;
+            break;
+        case HEARTH_OP_REDUCE_MIN:
+            a = v < a || isnan(v) ? v : a;
+            break;
+        case HEARTH_OP_REDUCE_LOG_SUM_EXP:
+            a = add_exp(f, a, v);
+            break;
+        default:
+            a += v;
+        }
+    }
+    acc->f = a;
+}
+
+static void fold_integers(const struct fold *f, num_t *acc, const num_t *x,
+                          int64_t n)
+{
+    bool is_signed = f->kind == HEARTH__OPS_SIGNED;
+    for (int64_t k = 0; k < n; k++) {
+        bool less = is_signed ? x[k].i < acc->i : x[k].u < acc->u;
+        switch (f->op) {
+        case HEARTH_OP_REDUCE_PROD:
+            acc->u *= x[k].u;
+            break;
+        case HEARTH_OP_REDUCE_L1:
+            acc->u += is_signed && x[k].i < 0 ? 0 - x[k].u : x[k].u;
+            break;
+        case HEARTH_OP_REDUCE_SUM_SQUARE:
+            acc->u += x[k].u * x[k].u;
+            break;
+        case HEARTH_OP_REDUCE_MAX:
+            *acc = less ? *acc : x[k];
+            break;
+        case HEARTH_OP_REDUCE_MIN:
+            *acc = less ? x[k] : *acc;
+            break;
+        default:
+            acc->u += x[k].u;
+        }
+    }
+}
+
+/* All elements of <x>. */
+static num_t fold_all(struct fold *f, const struct hearth_view *x)
 {
     struct hearth__ops_nest nest;
-    num_t sum = {.u = 0}, buf[CHUNK];
-    bool real = hearth__ops_kind(x->dtype) == HEARTH__OPS_FLOAT;
+    num_t acc = f->start, buf[CHUNK];
+    f->top = -INFINITY;
     hearth__ops_nest_init(&nest, &x->shape);
     hearth__ops_nest_add(&nest, x);
     for (bool more = hearth__ops_nest_start(&nest); more;
@@ -25,25 +137,51 @@ static num_t sum_of(const struct hearth_view *x)
             hearth__ops_load(buf, x->data, x->dtype,
                              nest.offset[0] + at * nest.step[0], nest.step[0],
                              n);
-            for (int64_t k = 0; k < n; k++) {
-                if (real)
-                    sum.f += buf[k].f;
-                else
-                    sum.u += buf[k].u;
-            }
+            if (f->wide)
+                hearth__ops_convert(buf, n, x->dtype, HEARTH_F64);
+            if (f->kind == HEARTH__OPS_FLOAT)
+                fold_floats(f, &acc, buf, n);
+            else
+                fold_integers(f, &acc, buf, n);
         }
     }
-    return sum;
+    return acc;
 }
 
-/* Means over the axes in <set>. <y> has the other axes, in order, and perhaps
- * ones between them: it is dense, so that both look alike. */
-static int mean_over(const struct hearth_view *x, uint32_t set,
+/* The last step, of <count> elements. */
+static int finish(const struct fold *f, int64_t count, num_t *acc,
+                  struct hearth_error *err)
+{
+    bool mean = f->op == HEARTH_OP_REDUCE_MEAN ||
+                f->op == HEARTH_OP_GLOBAL_AVERAGE_POOL;
+    if (mean && f->kind != HEARTH__OPS_FLOAT && count == 0)
+        return hearth_fail(err, HEARTH_EINVAL, "no mean of no integers");
+    if (mean && f->kind == HEARTH__OPS_FLOAT)
+        acc->f /= (double)count; /* NaN for none */
+    else if (mean && f->kind == HEARTH__OPS_SIGNED)
+        acc->i /= count;
+    else if (mean)
+        acc->u /= (uint64_t)count;
+    else if (f->op == HEARTH_OP_REDUCE_L2)
+        acc->f = sqrt(acc->f);
+    else if (f->op == HEARTH_OP_REDUCE_LOG_SUM)
+        acc->f = log(acc->f);
+    else if (f->op == HEARTH_OP_REDUCE_LOG_SUM_EXP)
+        acc->f = f->top + log(acc->f);
+    if (f->wide)
+        hearth__ops_convert(acc, 1, HEARTH_F64, f->dtype);
+    hearth__ops_wrap(acc, 1, f->dtype);
+    return HEARTH_OK;
+}
+
+/* Folds the axes in <set>. <y> has the other axes, in order, and perhaps ones
+ * between them: it is dense, so that both look alike. */
+static int fold_over(const struct hearth_view *x, uint32_t set, uint32_t op,
                      struct hearth_view *y, struct hearth_error *err)
 {
     struct hearth_view kept = *x, gone = *x, dst;
     struct hearth__ops_nest nest;
-    enum hearth__ops_kind kind = hearth__ops_kind(x->dtype);
+    struct fold f = fold_of(op, x->dtype);
     int64_t count;
     kept.shape.rank = gone.shape.rank = 0;
     for (int i = 0; i < x->shape.rank; i++) {
@@ -61,18 +199,12 @@ static int mean_over(const struct hearth_view *x, uint32_t set,
          more = hearth__ops_nest_next(&nest)) {
         for (int64_t i = 0; i < nest.run; i++) {
             gone.data = hearth__ops_at(x, nest.offset[1] + i * nest.step[1]);
-            num_t mean = sum_of(&gone);
-            if (kind != HEARTH__OPS_FLOAT && count == 0)
-                return hearth_fail(err, HEARTH_EINVAL,
-                                   "no mean of no integers");
-            if (kind == HEARTH__OPS_FLOAT)
-                mean.f /= (double)count; /* NaN for none */
-            else if (kind == HEARTH__OPS_SIGNED)
-                mean.i /= count;
-            else
-                mean.u /= (uint64_t)count;
+            num_t acc = fold_all(&f, &gone);
+            int rc = finish(&f, count, &acc, err);
+            if (rc != HEARTH_OK)
+                return rc;
             hearth__ops_store(y->data, y->dtype,
-                              nest.offset[0] + i * nest.step[0], 0, &mean, 1);
+                              nest.offset[0] + i * nest.step[0], 0, &acc, 1);
         }
     }
     return HEARTH_OK;
@@ -92,82 +224,11 @@ HEARTH__OPS_EVAL(reduce_mean)
     if (axes.n == 0 && !hearth_attr_int(call->graph, call->node,
                                         HEARTH_ATTR_NOOP_WITH_EMPTY_AXES, 0))
         set = (1u << rank) - 1;
-    return mean_over(in[0], set, &out[0], err);
+    return fold_over(in[0], set, call->node->op, &out[0], err);
 }
 
 HEARTH__OPS_EVAL(global_pool)
 {
-    (void)call;
     uint32_t set = ((1u << in[0]->shape.rank) - 1) & ~3u;
-    return mean_over(in[0], set, &out[0], err);
-}
-
-/* ---- Softmax ---- */
-
-struct line {
-    const void *base;
-    enum hearth_dtype dtype;
-    int64_t offset, step;
-};
-
-/* Largest element, or with <top> the sum of exp(x - top). */
-static double line_fold(const struct line *x, int64_t size, const double *top)
-{
-    num_t buf[CHUNK];
-    double result = top == NULL ? -INFINITY : 0;
-    for (int64_t at = 0; at < size; at += CHUNK) {
-        int64_t n = size - at < CHUNK ? size - at : CHUNK;
-        hearth__ops_load(buf, x->base, x->dtype, x->offset + at * x->step,
-                         x->step, n);
-        for (int64_t k = 0; k < n; k++) {
-            if (top != NULL)
-                result += exp(buf[k].f - *top);
-            else if (buf[k].f > result || isnan(buf[k].f))
-                result = buf[k].f;
-        }
-    }
-    return result;
-}
-
-static void softmax_line(const struct line *x, struct hearth_view *y,
-                         int64_t offset, int64_t step, int64_t size)
-{
-    num_t buf[CHUNK];
-    double top = line_fold(x, size, NULL);
-    double sum = line_fold(x, size, &top);
-    for (int64_t at = 0; at < size; at += CHUNK) {
-        int64_t n = size - at < CHUNK ? size - at : CHUNK;
-        hearth__ops_load(buf, x->base, x->dtype, x->offset + at * x->step,
-                         x->step, n);
-        for (int64_t k = 0; k < n; k++)
-            buf[k].f = exp(buf[k].f - top) / sum;
-        hearth__ops_store(y->data, y->dtype, offset + at * step, step, buf, n);
-    }
-}
-
-HEARTH__OPS_EVAL(softmax)
-{
-    int axis;
-    int rc = hearth__ops_axis(
-        hearth_attr_int(call->graph, call->node, HEARTH_ATTR_AXIS, -1),
-        in[0]->shape.rank, &axis, err);
-    if (rc != HEARTH_OK)
-        return rc;
-    struct hearth_view x = hearth__ops_take_axis(in[0], axis, 0);
-    struct hearth_view y = hearth__ops_take_axis(&out[0], axis, 0);
-    struct hearth__ops_nest nest;
-    hearth__ops_nest_init(&nest, &y.shape);
-    hearth__ops_nest_add(&nest, &y);
-    hearth__ops_nest_add(&nest, &x);
-    for (bool more = hearth__ops_nest_start(&nest); more;
-         more = hearth__ops_nest_next(&nest)) {
-        for (int64_t i = 0; i < nest.run; i++) {
-            struct line line = {x.data, x.dtype,
-                                nest.offset[1] + i * nest.step[1],
-                                in[0]->strides[axis]};
-            softmax_line(&line, &y, nest.offset[0] + i * nest.step[0],
-                         out[0].strides[axis], in[0]->shape.dims[axis]);
-        }
-    }
-    return HEARTH_OK;
+    return fold_over(in[0], set, call->node->op, &out[0], err);
 }

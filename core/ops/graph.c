@@ -16,6 +16,9 @@
 
 #define FIX "; import the model again"
 
+static int check_block(const void *block, uint64_t bytes, int depth,
+                       struct hearth_error *err);
+
 /* Does [offset, offset + count * size) lie in <bytes>, at a multiple of 8? */
 static bool fits(uint64_t offset, uint64_t count, uint64_t size, uint64_t bytes)
 {
@@ -168,18 +171,18 @@ static const char *attrs_fault(const struct hearth_graph *g,
         n->attr_count > g->attr_count - n->first_attr)
         return "has attributes outside of the block";
     const struct hearth_graph_attr *a = hearth_graph_at(g, g->attrs);
-    uint64_t seen = 0;
+    uint8_t seen[HEARTH_ATTR_KEY_COUNT] = {0};
     a += n->first_attr;
     for (uint32_t i = 0; i < n->attr_count; i++) {
         enum hearth_attr_type type = hearth__ops_attr_type(a[i].key);
         if (type == HEARTH_ATTR_NONE || a[i].type != type)
             return "has an attribute of an unknown key or type";
-        if (seen & UINT64_C(1) << a[i].key)
+        if (seen[a[i].key]++)
             return "has an attribute twice";
-        seen |= UINT64_C(1) << a[i].key;
         if (type == HEARTH_ATTR_STRING
                 ? a[i].count != 1 || a[i].offset >= g->string_bytes
-                : !fits(a[i].offset, a[i].count, 8, g->data_bytes))
+                : !fits(a[i].offset, a[i].count,
+                        type == HEARTH_ATTR_BLOCK ? 1 : 8, g->data_bytes))
             return "has an attribute outside of the block";
     }
     return NULL;
@@ -234,6 +237,70 @@ static const char *outputs_fault(const struct hearth_graph *g, uint32_t number,
     return NULL;
 }
 
+/* Do a block and its node suit each other? It has <inputs>, and outputs for the
+ * node's behind <before> of its own. */
+static bool block_suits(const struct hearth_graph *g,
+                        const struct hearth_graph_node *n, enum hearth_attr key,
+                        uint64_t inputs, uint64_t before)
+{
+    const struct hearth_graph *b = hearth_attr_block(g, n, key);
+    return b != NULL && b->input_count == inputs &&
+           b->output_count >= before + n->output_count;
+}
+
+/* Numbers of a node with blocks, which were checked themselves. */
+static const char *control_fault(const struct hearth_graph *g,
+                                 const struct hearth_graph_node *n)
+{
+    static const char *const fault =
+        "does not suit its block in inputs or outputs";
+    int64_t states = hearth_attr_int(g, n, HEARTH_ATTR_STATES, 0);
+    int64_t scans = hearth_attr_int(g, n, HEARTH_ATTR_SCANS, 1);
+    int64_t inputs = n->input_count, before = n->op == HEARTH_OP_LOOP;
+    if (n->op == HEARTH_OP_IF)
+        return block_suits(g, n, HEARTH_ATTR_THEN, n->input_count - 1, 0) &&
+                       block_suits(g, n, HEARTH_ATTR_ELSE, n->input_count - 1,
+                                   0)
+                   ? NULL
+                   : fault;
+    if (!block_suits(g, n, HEARTH_ATTR_BODY, n->input_count,
+                     (uint64_t)before) ||
+        states < 0 || scans < 1 || states > inputs)
+        return fault;
+    inputs -= n->op == HEARTH_OP_LOOP ? 2 : scans;
+    const struct hearth_graph *body = hearth_attr_block(g, n, HEARTH_ATTR_BODY);
+    return scans > n->input_count || states > inputs ||
+                   states + before > body->output_count
+               ? fault
+               : NULL;
+}
+
+/* The blocks of a node, as deep as they go. */
+static int check_blocks(const struct hearth_graph *g,
+                        const struct hearth_graph_node *n, int depth,
+                        struct hearth_error *err)
+{
+    const struct hearth_graph_attr *a = hearth_graph_at(g, g->attrs);
+    a += n->first_attr;
+    for (uint32_t i = 0; i < n->attr_count; i++) {
+        if (a[i].type != HEARTH_ATTR_BLOCK)
+            continue;
+        if (depth == HEARTH_BLOCKS_DEEP)
+            return hearth_fail(err, HEARTH_EMODEL,
+                               "blocks are nested deeper than %d" FIX,
+                               HEARTH_BLOCKS_DEEP);
+        const struct hearth_graph *b =
+            hearth_graph_at(g, g->data + a[i].offset);
+        int rc = check_block(b, a[i].count, depth + 1, err);
+        for (uint32_t v = 0; rc == HEARTH_OK && v < b->value_count; v++)
+            if (hearth_graph_value(b, v)->kind == HEARTH_VALUE_WEIGHT)
+                rc = hearth_fail(err, HEARTH_EMODEL, "a block has weights" FIX);
+        if (rc != HEARTH_OK)
+            return rc;
+    }
+    return HEARTH_OK;
+}
+
 static const char *node_fault(const struct hearth_graph *g, uint32_t number,
                               uint64_t *made)
 {
@@ -259,16 +326,24 @@ static const char *node_fault(const struct hearth_graph *g, uint32_t number,
 }
 
 static int check_nodes(const struct hearth_graph *g, uint64_t activations,
-                       struct hearth_error *err)
+                       int depth, struct hearth_error *err)
 {
     uint64_t made = 0;
     for (uint32_t i = 0; i < g->node_count; i++) {
         const char *fault = node_fault(g, i, &made);
+        const struct hearth_graph_node *n = hearth_graph_node(g, i);
+        if (fault == NULL) {
+            int rc = check_blocks(g, n, depth, err);
+            if (rc != HEARTH_OK)
+                return rc;
+        }
+        if (fault == NULL && hearth_op_has_blocks(n->op))
+            fault = control_fault(g, n);
         if (fault != NULL)
-            return hearth_fail(
-                err, HEARTH_EMODEL,
-                "node %" PRIu32 " (%s) of the graph block %s" FIX, i,
-                hearth_op_name(hearth_graph_node(g, i)->op), fault);
+            return hearth_fail(err, HEARTH_EMODEL,
+                               "node %" PRIu32
+                               " (%s) of the graph block %s" FIX,
+                               i, hearth_op_name(n->op), fault);
     }
     if (made != activations)
         return hearth_fail(err, HEARTH_EMODEL,
@@ -311,7 +386,7 @@ static int check_ends(const struct hearth_graph *g, uint64_t inputs,
     return HEARTH_OK;
 }
 
-int hearth_graph_check(const void *block, uint64_t bytes,
+static int check_block(const void *block, uint64_t bytes, int depth,
                        struct hearth_error *err)
 {
     const struct hearth_graph *g = block;
@@ -322,8 +397,14 @@ int hearth_graph_check(const void *block, uint64_t bytes,
     if (rc == HEARTH_OK)
         rc = check_values(g, &counts, err);
     if (rc == HEARTH_OK)
-        rc = check_nodes(g, counts.activations, err);
+        rc = check_nodes(g, counts.activations, depth, err);
     if (rc == HEARTH_OK)
         rc = check_ends(g, counts.inputs, err);
     return rc;
+}
+
+int hearth_graph_check(const void *block, uint64_t bytes,
+                       struct hearth_error *err)
+{
+    return check_block(block, bytes, 0, err);
 }

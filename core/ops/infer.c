@@ -75,7 +75,7 @@ int hearth__ops_check_act(const struct hearth_op_call *call,
 {
     int64_t act = hearth_attr_int(call->graph, call->node,
                                   HEARTH_ATTR_ACTIVATION, HEARTH_ACT_NONE);
-    if (act < HEARTH_ACT_NONE || act > HEARTH_ACT_TANH)
+    if (act < HEARTH_ACT_NONE || act > HEARTH_ACT_HARD_SWISH)
         return hearth_fail(err, HEARTH_EMODEL,
                            "activation %" PRId64 " does not exist", act);
     if (act >= HEARTH_ACT_SIGMOID &&

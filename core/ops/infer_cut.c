@@ -206,11 +206,12 @@ int hearth__ops_pads(int rank, const struct hearth__ops_content *pads,
 int hearth__ops_pad_mode(const struct hearth_op_call *call,
                          enum hearth__ops_pad *mode, struct hearth_error *err)
 {
-    static const char *const names[] = {"constant", "reflect", "edge"};
+    static const char *const names[] = {"constant", "reflect", "edge",
+                                        "wrap"};
     const char *text = hearth_attr_string(call->graph, call->node,
                                           HEARTH_ATTR_MODE, "constant");
     *mode = HEARTH__OPS_PAD_CONSTANT;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (strcmp(text, names[i]) == 0) {
             *mode = (enum hearth__ops_pad)i;
             return HEARTH_OK;
@@ -257,6 +258,11 @@ HEARTH__OPS_INFER(pad)
         rc = hearth__ops_index_dtype(call, 1, err);
     if (rc == HEARTH_OK)
         rc = hearth__ops_same_dtype(call, 2, err);
+    int64_t count;
+    if (rc == HEARTH_OK && hearth__ops_in(call, 2) != NULL &&
+        hearth_shape_count(&call->in[2]->shape, &count) && count != 1)
+        rc = hearth_fail(err, HEARTH_ESHAPE,
+                         "%" PRId64 " values to pad with, not one", count);
     if (rc == HEARTH_OK)
         rc = hearth__ops_index_dtype(call, 3, err);
     enum hearth__ops_pad mode;

@@ -33,10 +33,9 @@ static int window_shape(const struct hearth_op_call *call, int64_t channels,
 }
 
 static int conv_channels(const struct hearth_op_call *call,
-                         struct hearth_error *err)
+                         const struct hearth_shape *w, struct hearth_error *err)
 {
     const struct hearth_shape *x = &call->in[0]->shape;
-    const struct hearth_shape *w = &call->in[1]->shape;
     int64_t group =
                 hearth_attr_int(call->graph, call->node, HEARTH_ATTR_GROUP, 1),
             c;
@@ -91,6 +90,27 @@ static int merge_residual(const struct hearth_op_call *call, uint32_t k,
     return rc;
 }
 
+int hearth__ops_conv_shape(const struct hearth_op_call *call, uint32_t weights,
+                           uint32_t bias, struct hearth_error *err)
+{
+    const struct hearth_shape *w = &call->in[weights]->shape;
+    struct hearth_shape *y = &call->out[0].shape;
+    if (call->in[0]->shape.rank < 0)
+        return HEARTH_OK;
+    if (w->rank < 0) {
+        y->rank = call->in[0]->shape.rank;
+        for (int i = 0; i < y->rank; i++)
+            y->dims[i] =
+                i == 0 ? call->in[0]->shape.dims[0] : hearth__ops_fresh(call);
+        return HEARTH_OK;
+    }
+    int rc = window_shape(call, w->dims[0], w, err);
+    if (rc == HEARTH_OK)
+        rc = conv_channels(call, w, err);
+    return rc == HEARTH_OK ? check_vector(call, bias, w->dims[0], "bias", err)
+                           : rc;
+}
+
 HEARTH__OPS_INFER(conv)
 {
     int rc = hearth__ops_begin(call, err);
@@ -98,22 +118,8 @@ HEARTH__OPS_INFER(conv)
         rc = hearth__ops_same_dtype(call, k, err);
     if (rc == HEARTH_OK)
         rc = hearth__ops_check_act(call, err);
-    const struct hearth_shape *w = rc ? NULL : &call->in[1]->shape;
-    if (rc != HEARTH_OK || call->in[0]->shape.rank < 0)
-        return rc;
-    if (w->rank < 0) {
-        struct hearth_shape *y = &call->out[0].shape;
-        y->rank = call->in[0]->shape.rank;
-        for (int i = 0; i < y->rank; i++)
-            y->dims[i] =
-                i == 0 ? call->in[0]->shape.dims[0] : hearth__ops_fresh(call);
-        return HEARTH_OK;
-    }
-    rc = window_shape(call, w->dims[0], w, err);
     if (rc == HEARTH_OK)
-        rc = conv_channels(call, err);
-    if (rc == HEARTH_OK)
-        rc = check_vector(call, 2, w->dims[0], "bias", err);
+        rc = hearth__ops_conv_shape(call, 1, 2, err);
     if (rc == HEARTH_OK)
         rc = merge_residual(call, 3, err);
     return rc;
@@ -184,6 +190,9 @@ HEARTH__OPS_INFER(pool)
         rc = window_shape(
             call, call->in[0]->shape.rank > 1 ? call->in[0]->shape.dims[1] : 0,
             NULL, err);
+    if (rc == HEARTH_OK && call->node->op == HEARTH_OP_LP_POOL &&
+        hearth_attr_int(call->graph, call->node, HEARTH_ATTR_P, 2) < 1)
+        rc = hearth_fail(err, HEARTH_EMODEL, "p must be 1 or more");
     if (rc == HEARTH_OK && call->output_count > 1) {
         call->out[1].shape = call->out[0].shape;
         call->out[1].dtype = HEARTH_I64;
@@ -245,10 +254,10 @@ HEARTH__OPS_INFER(gemm)
 }
 
 /* numpy's matmul: a rank of 1 gains an axis that the result loses. */
-static int matmul_shape(const struct hearth_op_call *call,
-                        struct hearth_error *err)
+int hearth__ops_matmul_shape(const struct hearth_op_call *call, uint32_t second,
+                             struct hearth_error *err)
 {
-    struct hearth_shape a = call->in[0]->shape, b = call->in[1]->shape, y;
+    struct hearth_shape a = call->in[0]->shape, b = call->in[second]->shape, y;
     struct hearth_shape *out = &call->out[0].shape;
     if (a.rank < 0 || b.rank < 0)
         return HEARTH_OK;
@@ -282,7 +291,7 @@ HEARTH__OPS_INFER(matmul)
     if (rc == HEARTH_OK)
         rc = hearth__ops_check_act(call, err);
     if (rc == HEARTH_OK)
-        rc = matmul_shape(call, err);
+        rc = hearth__ops_matmul_shape(call, 1, err);
     const struct hearth_shape *y = &call->out[0].shape;
     if (rc == HEARTH_OK && hearth__ops_in(call, 2) != NULL && y->rank >= 0) {
         const struct hearth_shape *c = &call->in[2]->shape;
@@ -322,6 +331,9 @@ static int64_t symbol_value(const struct hearth_op_call *call, uint32_t op,
         if (a == 1 || b == 1)
             return a == 1 ? b : a;
         break;
+    case HEARTH_OP_MIN:
+    case HEARTH_OP_MAX:
+        break;
     default: /* DIV */
         if (b == 1)
             return a;
@@ -348,6 +360,12 @@ static bool content_value(const struct hearth_op_call *call, int64_t a,
         return true;
     case HEARTH_OP_MUL:
         *out = (int64_t)((uint64_t)a * (uint64_t)b);
+        return true;
+    case HEARTH_OP_MIN:
+        *out = a < b ? a : b;
+        return true;
+    case HEARTH_OP_MAX:
+        *out = a > b ? a : b;
         return true;
     default:
         if (b == 0)

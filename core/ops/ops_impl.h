@@ -81,6 +81,30 @@ void *hearth__ops_at(const struct hearth_view *view, int64_t offset);
 void hearth__ops_copy(const struct hearth_view *dst,
                       const struct hearth_view *src);
 
+/* ---- Elementwise: runs <fn> over chunks of up to three inputs, broadcast to
+ * <y>; each is loaded by its own type. x[0] is what is stored. ---- */
+typedef int (*hearth__ops_chunk_fn)(
+    union hearth__ops_num x[3][HEARTH__OPS_CHUNK], int64_t n, const void *arg,
+    struct hearth_error *err);
+int hearth__ops_chunks(const struct hearth_view *const *in, uint32_t count,
+                       struct hearth_view *y, hearth__ops_chunk_fn fn,
+                       const void *arg, struct hearth_error *err);
+/* ---- Dense copies, for operators that look everywhere ----
+ * Room for <count> numbers of <bytes> each; NULL with <err> filled. */
+void *hearth__ops_room(int64_t count, size_t bytes, struct hearth_error *err);
+/* All elements, row-major, to be freed; NULL with <err> filled. The view has a
+ * known shape. hearth__ops_ints: of types of at most 32 bits. */
+double *hearth__ops_doubles(const struct hearth_view *view,
+                            struct hearth_error *err);
+int32_t *hearth__ops_ints(const struct hearth_view *view,
+                          struct hearth_error *err);
+/* All elements of a dense <view> of floats; <view> converts to its type. */
+void hearth__ops_put_doubles(struct hearth_view *view, const double *from);
+/* Product of dims[from..to) of a known shape. */
+int64_t hearth__ops_product(const struct hearth_shape *shape, int from, int to);
+/* The number at <offset> as a double. */
+double hearth__ops_number(const struct hearth_view *view, int64_t offset);
+
 /* ---- The fused activation ---- */
 struct hearth__ops_act {
     enum hearth_activation act;
@@ -131,6 +155,10 @@ int hearth__ops_same_dtype(const struct hearth_op_call *call, uint32_t k,
 /* HEARTH_ETYPE unless input <k> is absent, i32 or i64. */
 int hearth__ops_index_dtype(const struct hearth_op_call *call, uint32_t k,
                             struct hearth_error *err);
+/* HEARTH_ESHAPE unless input <k> is absent, of one element, or of unknown size.
+ */
+int hearth__ops_one_element(const struct hearth_op_call *call, uint32_t k,
+                            struct hearth_error *err);
 /* Checks the activation against the type of output 0. */
 int hearth__ops_check_act(const struct hearth_op_call *call,
                           struct hearth_error *err);
@@ -168,6 +196,25 @@ int hearth__ops_window(const struct hearth_op_call *call,
                        const struct hearth_shape *w,
                        struct hearth_window *window, struct hearth_error *err);
 
+/* Shape of output 0 of a convolution of input 0, and of numpy's matmul; the
+ * numbers of the inputs that are its weights and bias, its second factor. */
+int hearth__ops_conv_shape(const struct hearth_op_call *call, uint32_t weights,
+                           uint32_t bias, struct hearth_error *err);
+int hearth__ops_matmul_shape(const struct hearth_op_call *call, uint32_t second,
+                             struct hearth_error *err);
+
+/* A vector of factors for the rows of a matrix, as a column; other shapes stay.
+ */
+struct hearth_shape hearth__ops_as_column(const struct hearth_shape *s,
+                                          bool rows);
+
+/* Attention's Q, K and V as [B,heads,S,D], where their ranks are known. */
+int hearth__ops_attention_shapes(const struct hearth_op_call *call,
+                                 struct hearth_shape shapes[3],
+                                 struct hearth_error *err);
+/* Gates of RNN, GRU, LSTM. */
+int64_t hearth__ops_recurrent_gates(uint32_t op);
+
 /* One axis of Slice with its bounds resolved: elements start, start + step, ..
  * <count> of them. <dim> is known. */
 struct hearth__ops_slice {
@@ -192,7 +239,8 @@ int hearth__ops_slices(int rank, const struct hearth__ops_content *starts,
 enum hearth__ops_pad {
     HEARTH__OPS_PAD_CONSTANT,
     HEARTH__OPS_PAD_REFLECT,
-    HEARTH__OPS_PAD_EDGE
+    HEARTH__OPS_PAD_EDGE,
+    HEARTH__OPS_PAD_WRAP
 };
 int hearth__ops_pad_mode(const struct hearth_op_call *call,
                          enum hearth__ops_pad *mode, struct hearth_error *err);
@@ -220,6 +268,10 @@ void hearth__ops_fail_at(int64_t n);
                                 const struct hearth_view *const *in,           \
                                 struct hearth_view *out,                       \
                                 struct hearth_error *err)
+#define HEARTH__OPS_MEASURE(name)                                              \
+    int hearth__ops_measure_##name(const struct hearth_op_call *call,          \
+                                   const struct hearth_view *const *in,        \
+                                   struct hearth_error *err)
 #define HEARTH__OPS_BATCH(name)                                                \
     bool hearth__ops_batch_##name(const struct hearth_op_call *call)
 
@@ -227,6 +279,26 @@ HEARTH__OPS_INFER(conv);
 HEARTH__OPS_INFER(batch_normalization);
 HEARTH__OPS_INFER(unary);
 HEARTH__OPS_INFER(clip);
+HEARTH__OPS_INFER(test);
+HEARTH__OPS_INFER(prelu);
+HEARTH__OPS_INFER(bits);
+HEARTH__OPS_INFER(arg);
+HEARTH__OPS_INFER(running);
+HEARTH__OPS_INFER(top_k);
+HEARTH__OPS_INFER(gather_elements);
+HEARTH__OPS_INFER(scatter_elements);
+HEARTH__OPS_INFER(gather_nd);
+HEARTH__OPS_INFER(scatter_nd);
+HEARTH__OPS_INFER(one_hot);
+HEARTH__OPS_INFER(trilu);
+HEARTH__OPS_INFER(eye_like);
+HEARTH__OPS_INFER(bit_cast);
+HEARTH__OPS_INFER(reverse_sequence);
+HEARTH__OPS_INFER(blocks);
+HEARTH__OPS_INFER(center);
+HEARTH__OPS_INFER(tensor_scatter);
+HEARTH__OPS_INFER(cosine_window);
+HEARTH__OPS_INFER(mel_weight_matrix);
 HEARTH__OPS_INFER(softmax);
 HEARTH__OPS_INFER(pool);
 HEARTH__OPS_INFER(global_pool);
@@ -247,11 +319,70 @@ HEARTH__OPS_INFER(constant_of_shape);
 HEARTH__OPS_INFER(identity);
 HEARTH__OPS_INFER(pad);
 HEARTH__OPS_INFER(reduce_mean);
+HEARTH__OPS_INFER(compare);
+HEARTH__OPS_INFER(pow);
+HEARTH__OPS_INFER(where);
+HEARTH__OPS_INFER(expand);
+HEARTH__OPS_INFER(tile);
+HEARTH__OPS_INFER(range);
+HEARTH__OPS_INFER(layer_normalization);
+HEARTH__OPS_INFER(lrn);
+HEARTH__OPS_INFER(resize);
+
+HEARTH__OPS_INFER(conv_transpose);
+HEARTH__OPS_INFER(group_normalization);
+HEARTH__OPS_INFER(lp_normalization);
+HEARTH__OPS_INFER(matmul_nbits);
+HEARTH__OPS_INFER(linear_attention);
+HEARTH__OPS_INFER(causal_conv);
+HEARTH__OPS_INFER(loss);
+HEARTH__OPS_INFER(max_unpool);
+HEARTH__OPS_INFER(grid_sample);
+HEARTH__OPS_INFER(affine_grid);
+HEARTH__OPS_INFER(roi_align);
+HEARTH__OPS_INFER(deform_conv);
+HEARTH__OPS_INFER(det);
+HEARTH__OPS_INFER(einsum);
+HEARTH__OPS_INFER(dft);
+HEARTH__OPS_INFER(stft);
+HEARTH__OPS_INFER(col2im);
+HEARTH__OPS_INFER(attention);
+HEARTH__OPS_INFER(rotary_embedding);
+HEARTH__OPS_INFER(recurrent);
+HEARTH__OPS_INFER(dynamic_quantize);
+HEARTH__OPS_INFER(rms_normalization);
+HEARTH__OPS_INFER(global_lp_pool);
+HEARTH__OPS_INFER(quantize);
+HEARTH__OPS_INFER(dequantize);
+HEARTH__OPS_INFER(matmul_integer);
+HEARTH__OPS_INFER(conv_integer);
+HEARTH__OPS_INFER(qlinear_matmul);
+HEARTH__OPS_INFER(qlinear_conv);
 
 HEARTH__OPS_EVAL(conv);
 HEARTH__OPS_EVAL(batch_normalization);
 HEARTH__OPS_EVAL(unary);
 HEARTH__OPS_EVAL(clip);
+HEARTH__OPS_EVAL(function);
+HEARTH__OPS_EVAL(test);
+HEARTH__OPS_EVAL(bits);
+HEARTH__OPS_EVAL(arg);
+HEARTH__OPS_EVAL(running);
+HEARTH__OPS_EVAL(top_k);
+HEARTH__OPS_EVAL(gather_elements);
+HEARTH__OPS_EVAL(scatter_elements);
+HEARTH__OPS_EVAL(gather_nd);
+HEARTH__OPS_EVAL(scatter_nd);
+HEARTH__OPS_EVAL(one_hot);
+HEARTH__OPS_EVAL(trilu);
+HEARTH__OPS_EVAL(eye_like);
+HEARTH__OPS_EVAL(bit_cast);
+HEARTH__OPS_EVAL(reverse_sequence);
+HEARTH__OPS_EVAL(blocks);
+HEARTH__OPS_EVAL(center);
+HEARTH__OPS_EVAL(tensor_scatter);
+HEARTH__OPS_EVAL(cosine_window);
+HEARTH__OPS_EVAL(mel_weight_matrix);
 HEARTH__OPS_EVAL(softmax);
 HEARTH__OPS_EVAL(pool);
 HEARTH__OPS_EVAL(global_pool);
@@ -268,10 +399,75 @@ HEARTH__OPS_EVAL(cast);
 HEARTH__OPS_EVAL(constant_of_shape);
 HEARTH__OPS_EVAL(pad);
 HEARTH__OPS_EVAL(reduce_mean);
+HEARTH__OPS_EVAL(math);
+HEARTH__OPS_EVAL(compare);
+HEARTH__OPS_EVAL(pow);
+HEARTH__OPS_EVAL(where);
+HEARTH__OPS_EVAL(expand);
+HEARTH__OPS_EVAL(tile);
+HEARTH__OPS_EVAL(range);
+HEARTH__OPS_EVAL(layer_normalization);
+HEARTH__OPS_EVAL(lrn);
+HEARTH__OPS_EVAL(resize);
+
+HEARTH__OPS_EVAL(conv_transpose);
+HEARTH__OPS_EVAL(group_normalization);
+HEARTH__OPS_EVAL(rms_normalization);
+HEARTH__OPS_EVAL(lp_normalization);
+HEARTH__OPS_EVAL(matmul_nbits);
+HEARTH__OPS_EVAL(linear_attention);
+HEARTH__OPS_EVAL(causal_conv);
+HEARTH__OPS_EVAL(loss);
+HEARTH__OPS_EVAL(max_unpool);
+HEARTH__OPS_EVAL(grid_sample);
+HEARTH__OPS_EVAL(affine_grid);
+HEARTH__OPS_EVAL(roi_align);
+HEARTH__OPS_EVAL(deform_conv);
+HEARTH__OPS_EVAL(det);
+HEARTH__OPS_EVAL(einsum);
+HEARTH__OPS_EVAL(dft);
+HEARTH__OPS_EVAL(stft);
+HEARTH__OPS_EVAL(col2im);
+HEARTH__OPS_EVAL(attention);
+HEARTH__OPS_EVAL(rotary_embedding);
+HEARTH__OPS_EVAL(recurrent);
+HEARTH__OPS_EVAL(dynamic_quantize);
+HEARTH__OPS_EVAL(global_pool2);
+HEARTH__OPS_EVAL(quantize);
+HEARTH__OPS_EVAL(dequantize);
+HEARTH__OPS_EVAL(matmul_integer);
+HEARTH__OPS_EVAL(conv_integer);
+HEARTH__OPS_EVAL(qlinear_matmul);
+HEARTH__OPS_EVAL(qlinear_conv);
+HEARTH__OPS_INFER(if);
+HEARTH__OPS_INFER(loop);
+HEARTH__OPS_INFER(scan);
+HEARTH__OPS_EVAL(control);
+HEARTH__OPS_INFER(non_zero);
+HEARTH__OPS_MEASURE(non_zero);
+HEARTH__OPS_EVAL(non_zero);
+HEARTH__OPS_INFER(compress);
+HEARTH__OPS_MEASURE(compress);
+HEARTH__OPS_EVAL(compress);
+HEARTH__OPS_INFER(unique);
+HEARTH__OPS_MEASURE(unique);
+HEARTH__OPS_EVAL(unique);
+HEARTH__OPS_INFER(non_max_suppression);
+HEARTH__OPS_MEASURE(non_max_suppression);
+HEARTH__OPS_EVAL(non_max_suppression);
 
 HEARTH__OPS_BATCH(never);
 HEARTH__OPS_BATCH(broadcast);
 HEARTH__OPS_BATCH(softmax);
+HEARTH__OPS_BATCH(running);
+HEARTH__OPS_BATCH(elements);
+HEARTH__OPS_BATCH(gather_nd);
+HEARTH__OPS_BATCH(one_hot);
+HEARTH__OPS_BATCH(matrices);
+HEARTH__OPS_BATCH(reverse_sequence);
+HEARTH__OPS_BATCH(center);
+HEARTH__OPS_BATCH(tensor_scatter);
+HEARTH__OPS_BATCH(arg);
 HEARTH__OPS_BATCH(pool);
 HEARTH__OPS_BATCH(gemm);
 HEARTH__OPS_BATCH(matmul);
@@ -282,5 +478,13 @@ HEARTH__OPS_BATCH(gather);
 HEARTH__OPS_BATCH(slice);
 HEARTH__OPS_BATCH(pad);
 HEARTH__OPS_BATCH(reduce_mean);
+HEARTH__OPS_BATCH(where);
+HEARTH__OPS_BATCH(spread);
+HEARTH__OPS_BATCH(layer_normalization);
+HEARTH__OPS_BATCH(quantize);
+HEARTH__OPS_BATCH(nbits);
+HEARTH__OPS_BATCH(det);
+HEARTH__OPS_BATCH(attention);
+HEARTH__OPS_BATCH(matmul_integer);
 
 #endif

@@ -43,6 +43,20 @@ static int64_t *no_content(void *ctx, uint32_t count)
     return NULL;
 }
 
+int hearth_op_eval(const struct hearth_op_call *call,
+                   const struct hearth_view *const *in, struct hearth_view *out,
+                   struct hearth_error *err)
+{
+    bool empty = true;
+    for (uint32_t k = 0; k < call->output_count; k++) {
+        int64_t count;
+        empty &= out[k].data == NULL ||
+                 (hearth_shape_count(&out[k].shape, &count) && count == 0);
+    }
+    return empty ? HEARTH_OK
+                 : hearth_op_row(call->node->op)->eval(call, in, out, err);
+}
+
 int hearth_op_run(const struct hearth_graph *g, const struct hearth_spec *spec,
                   uint32_t number, const struct hearth_op_scratch *s,
                   void *(*place)(void *ctx, uint32_t value, bool output,
@@ -50,8 +64,8 @@ int hearth_op_run(const struct hearth_graph *g, const struct hearth_spec *spec,
                   void *ctx, struct hearth_error *err)
 {
     const struct hearth_graph_node *node = hearth_graph_node(g, number);
-    struct hearth_value_info out_infos[2] = {0}; /* no row has more outputs */
-    struct hearth_view out[2] = {0};
+    struct hearth_value_info out_infos[HEARTH_OP_OUTPUTS_MAX] = {0};
+    struct hearth_view out[HEARTH_OP_OUTPUTS_MAX] = {0};
     const struct hearth_op_call call = {.graph = g,
                                         .node = node,
                                         .input_count = node->input_count,
@@ -79,5 +93,5 @@ int hearth_op_run(const struct hearth_graph *g, const struct hearth_spec *spec,
         out[k] = hearth_view_dense(place(ctx, v, true, k), out_infos[k].dtype,
                                    &out_infos[k].shape);
     }
-    return hearth_op_row(node->op)->eval(&call, s->in, out, err);
+    return hearth_op_eval(&call, s->in, out, err);
 }

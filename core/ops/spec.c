@@ -113,12 +113,43 @@ static uint32_t shape_inputs(uint32_t op)
     case HEARTH_OP_SQUEEZE:
     case HEARTH_OP_UNSQUEEZE:
     case HEARTH_OP_REDUCE_MEAN:
+    case HEARTH_OP_REDUCE_SUM:
+    case HEARTH_OP_REDUCE_L1:
+    case HEARTH_OP_REDUCE_L2:
+    case HEARTH_OP_REDUCE_SUM_SQUARE:
+    case HEARTH_OP_REDUCE_LOG_SUM:
+    case HEARTH_OP_REDUCE_LOG_SUM_EXP:
+    case HEARTH_OP_REDUCE_PROD:
+    case HEARTH_OP_REDUCE_MAX:
+    case HEARTH_OP_REDUCE_MIN:
+    case HEARTH_OP_TOP_K:
+    case HEARTH_OP_ONE_HOT:
+    case HEARTH_OP_CENTER_CROP_PAD:
+    case HEARTH_OP_EXPAND:
+    case HEARTH_OP_TILE:
         return 1u << 1;
+    case HEARTH_OP_AFFINE_GRID:
+        return 1u << 1;
+    case HEARTH_OP_MAX_UNPOOL:
+        return 1u << 2;
+    case HEARTH_OP_STFT:
+        return 1u << 1 | 1u << 3;
+    case HEARTH_OP_DFT:
+    case HEARTH_OP_COL2IM:
+    case HEARTH_OP_RESIZE:
+        return 1u << 1 | 1u << 2;
+    case HEARTH_OP_RANGE:
+        return 1u << 0 | 1u << 1 | 1u << 2;
     case HEARTH_OP_SLICE:
         return 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4;
     case HEARTH_OP_PAD:
         return 1u << 1 | 1u << 3;
+    case HEARTH_OP_MEL_WEIGHT_MATRIX:
+        return 1u << 0 | 1u << 1;
     case HEARTH_OP_CONSTANT_OF_SHAPE:
+    case HEARTH_OP_HANN_WINDOW:
+    case HEARTH_OP_HAMMING_WINDOW:
+    case HEARTH_OP_BLACKMAN_WINDOW:
         return 1u << 0;
     default:
         return 0;
@@ -227,26 +258,10 @@ static int fill_values(struct work *w, const struct hearth_shape *inputs,
 
 /* ---- Nodes ---- */
 
-/* Work in proportion to bytes, so that 64 KiB are always little. */
-static bool cheap(uint32_t op)
+static bool inputs_are_here(const struct hearth_op_call *call)
 {
-    switch (op) {
-    case HEARTH_OP_CONV:
-    case HEARTH_OP_MAX_POOL:
-    case HEARTH_OP_AVERAGE_POOL:
-    case HEARTH_OP_GEMM:
-    case HEARTH_OP_MATMUL:
-        return false;
-    default:
-        return true;
-    }
-}
-
-/* May the node be evaluated here? */
-static bool evaluable(const struct work *w, const struct hearth_op_call *call)
-{
-    uint64_t bytes, total = w->total_bytes;
-    if (!cheap(call->node->op))
+    uint64_t bytes;
+    if (!hearth_op_cheap(call->node->op))
         return false;
     for (uint32_t k = 0; k < call->input_count; k++)
         if (call->in[k] != NULL &&
@@ -255,6 +270,15 @@ static bool evaluable(const struct work *w, const struct hearth_op_call *call)
                                  &bytes) ||
              bytes > VALUE_MAX))
             return false;
+    return true;
+}
+
+/* May the node be evaluated here? */
+static bool evaluable(const struct work *w, const struct hearth_op_call *call)
+{
+    uint64_t bytes, total = w->total_bytes;
+    if (!inputs_are_here(call))
+        return false;
     for (uint32_t k = 0; k < call->output_count; k++) {
         if (!hearth_shape_bytes(&call->out[k].shape, call->out[k].dtype,
                                 &bytes) ||
@@ -265,10 +289,8 @@ static bool evaluable(const struct work *w, const struct hearth_op_call *call)
     return total <= TOTAL_MAX;
 }
 
-static int evaluate(struct work *w, const struct hearth_op_call *call,
-                    struct hearth_error *err)
+static void view_inputs(struct work *w, const struct hearth_op_call *call)
 {
-    struct hearth_view out[2] = {0}; /* no row has more outputs */
     for (uint32_t k = 0; k < call->input_count; k++) {
         const struct hearth_value_info *in = call->in[k];
         w->in_views[k] = NULL;
@@ -278,6 +300,24 @@ static int evaluate(struct work *w, const struct hearth_op_call *call,
                                         &in->shape);
         w->in_views[k] = &w->views[k];
     }
+}
+
+/* Sizes that the data tell, where the data are here. */
+static int measure(struct work *w, const struct hearth_op_call *call,
+                   struct hearth_error *err)
+{
+    const struct hearth_op_row *row = hearth_op_row(call->node->op);
+    if (row->measure == NULL || !inputs_are_here(call))
+        return HEARTH_OK;
+    view_inputs(w, call);
+    return row->measure(call, w->in_views, err);
+}
+
+static int evaluate(struct work *w, const struct hearth_op_call *call,
+                    struct hearth_error *err)
+{
+    struct hearth_view out[HEARTH_OP_OUTPUTS_MAX] = {0};
+    view_inputs(w, call);
     for (uint32_t k = 0; k < call->output_count; k++) {
         struct hearth_value_info *info = &call->out[k];
         uint64_t bytes;
@@ -289,7 +329,7 @@ static int evaluate(struct work *w, const struct hearth_op_call *call,
         w->total_bytes += bytes;
         out[k] = hearth_view_dense(room, info->dtype, &info->shape);
     }
-    int rc = hearth_op_row(call->node->op)->eval(call, w->in_views, out, err);
+    int rc = hearth_op_eval(call, w->in_views, out, err);
     for (uint32_t k = 0; rc == HEARTH_OK && k < call->output_count; k++) {
         struct hearth_value_info *info = &call->out[k];
         int64_t count;
@@ -306,7 +346,7 @@ static int visit(struct work *w, uint32_t i, struct hearth_error *err)
 {
     const struct hearth_graph *g = w->g;
     const struct hearth_graph_node *n = hearth_graph_node(g, i);
-    struct hearth_value_info out[2] = {0};
+    struct hearth_value_info out[HEARTH_OP_OUTPUTS_MAX] = {0};
     struct hearth_op_call call = {.graph = g,
                                   .node = n,
                                   .input_count = n->input_count,
@@ -321,6 +361,8 @@ static int visit(struct work *w, uint32_t i, struct hearth_error *err)
         w->in[k] = v == HEARTH_NO_VALUE ? NULL : &w->spec->values[v];
     }
     int rc = hearth_op_row(n->op)->infer(&call, err);
+    if (rc == HEARTH_OK)
+        rc = measure(w, &call, err);
     if (rc == HEARTH_OK && w->no_memory)
         rc = hearth_fail(err, HEARTH_ENOMEM, "no memory for shapes; try again");
     bool done = true;

@@ -163,8 +163,11 @@ int hearth_op_window(const struct hearth_op_call *call,
 {
     const struct hearth_value_info *x = hearth__ops_in(call, 0);
     const struct hearth_value_info *w = NULL;
-    if (call->node->op == HEARTH_OP_CONV)
+    if (call->node->op == HEARTH_OP_CONV ||
+        call->node->op == HEARTH_OP_CONV_INTEGER)
         w = hearth__ops_in(call, 1);
+    else if (call->node->op == HEARTH_OP_QLINEAR_CONV)
+        w = hearth__ops_in(call, 3);
     int rc = hearth__ops_window(call, &x->shape, w == NULL ? NULL : &w->shape,
                                 window, err);
     for (int i = 0; rc == HEARTH_OK && i < window->rank; i++)

@@ -54,7 +54,7 @@ struct hearth_policy_candidate {
     uint64_t bytes;
     int64_t idle_us; /* since its last use */
     uint64_t hits;
-    int64_t load_us; /* learned */
+    int64_t load_us; /* to come back, from the nearest tier; 0: not known */
     uint32_t copies; /* on other devices */
     uint32_t queued; /* requests that wait for it */
 };

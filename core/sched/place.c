@@ -45,7 +45,8 @@ void hearth__sched_make_way(hearth_sched_t *s, uint32_t device,
     for (hearth_sched_model_t *m = s->models; m != NULL; m = m->next) {
         struct hearth__sched_slot *slot = &m->slots[device];
         if (m != spare && slot->entry->state == HEARTH_CACHE_RESIDENT &&
-            slot->entry->pins == 0)
+            slot->entry->pins == 0 &&
+            (!hearth_cache_model_pinned(m->cached) || s->devices[device].lost))
             hearth__sched_unload(s, slot);
     }
     s->devices[device].short_of_memory = s->devices[device].unloads > 0;
@@ -62,17 +63,12 @@ bool hearth__sched_has_home(const hearth_sched_model_t *model)
 
 /* ---- Room ---- */
 
-static hearth_sched_model_t *model_of(const hearth_sched_t *s,
-                                      const struct hearth_cache_entry *entry)
+static hearth_sched_model_t *model_of(const struct hearth_cache_entry *entry)
 {
-    for (hearth_sched_model_t *m = s->models; m != NULL; m = m->next)
-        if (m->cached == entry->model)
-            return m;
-    return NULL;
+    return hearth_cache_model_owner(entry->model);
 }
 
 struct spare {
-    const hearth_sched_t *s;
     const hearth_sched_model_t *model; /* itself */
     bool starving;
 };
@@ -80,8 +76,30 @@ struct spare {
 static bool is_spared(void *ctx, const struct hearth_cache_entry *entry)
 {
     const struct spare *spare = ctx;
-    const hearth_sched_model_t *m = model_of(spare->s, entry);
+    const hearth_sched_model_t *m = model_of(entry);
     return m == spare->model || (m->queued > 0 && !spare->starving);
+}
+
+void hearth__sched_set_fresh(struct hearth__sched_slot *slot, bool fresh)
+{
+    if (slot->fresh != fresh)
+        slot->model->sched->fresh_count += fresh ? 1 : (uint32_t)-1;
+    slot->fresh = fresh;
+}
+
+/* All but <spare>'s; false: there was none. */
+static bool drop_fresh(hearth_sched_t *s, uint32_t device,
+                       const hearth_sched_model_t *spare)
+{
+    bool any = false;
+    for (hearth_sched_model_t *m = s->fresh_count > 0 ? s->models : NULL;
+         m != NULL; m = m->next)
+        if (m != spare && m->slots[device].fresh) {
+            hearth__sched_set_fresh(&m->slots[device], false);
+            hearth_cache_unpin(s->cache, m->slots[device].entry);
+            any = true;
+        }
+    return any;
 }
 
 /* True: there is room. False: it is being made, or must be waited for; *never
@@ -90,13 +108,37 @@ static bool make_room(hearth_sched_t *s, uint32_t device, uint64_t bytes,
                       hearth_sched_model_t *model, bool starving, bool *never)
 {
     struct hearth_cache_entry *victims[HEARTH_POLICY_CANDIDATES];
-    struct spare spare = {s, model, starving};
+    struct spare spare = {model, starving};
     uint32_t count;
     int rc = hearth_cache_room(s->cache, device, bytes, model->cached,
                                is_spared, &spare, victims, &count);
+    /* Models that were loaded there for jobs keep their room until these have
+     * run; but these may be waiting for this very room. */
+    if (rc == HEARTH_EAGAIN && count == 0 && starving &&
+        !s->devices[device].running && s->devices[device].unloads == 0 &&
+        drop_fresh(s, device, model))
+        rc = hearth_cache_room(s->cache, device, bytes, model->cached,
+                               is_spared, &spare, victims, &count);
     *never = rc == HEARTH_ENOSPACE;
     for (uint32_t i = 0; i < count; i++)
-        hearth__sched_unload(s, &model_of(s, victims[i])->slots[device]);
+        hearth__sched_unload(s, &model_of(victims[i])->slots[device]);
+    return rc == HEARTH_OK;
+}
+
+/* True: the tenant may be charged with so much more. False: its own models make
+ * room, or must be waited for; *never when they cannot. */
+static bool make_quota(hearth_sched_t *s, uint32_t tenant, uint64_t bytes,
+                       hearth_sched_model_t *model, bool starving, bool *never)
+{
+    struct hearth_cache_entry *victims[HEARTH_POLICY_CANDIDATES];
+    struct spare spare = {model, starving};
+    uint32_t count;
+    int rc = hearth_cache_quota(s->cache, tenant, bytes, is_spared, &spare,
+                                victims, &count);
+    *never = rc == HEARTH_ENOSPACE;
+    for (uint32_t i = 0; i < count; i++)
+        hearth__sched_unload(s,
+                             &model_of(victims[i])->slots[victims[i]->device]);
     return rc == HEARTH_OK;
 }
 
@@ -157,8 +199,9 @@ static void forget_place(hearth_sched_t *s, const hearth_sched_model_t *m)
             s->devices[i].load_for = NULL;
 }
 
-static void start_load(hearth_sched_t *s, hearth_sched_model_t *m,
-                       uint32_t device, bool starving)
+/* False: the tenant may never have so much. */
+static bool start_load(hearth_sched_t *s, hearth_sched_model_t *m,
+                       uint32_t device, uint32_t tenant, bool starving)
 {
     struct hearth__sched_device *d = &s->devices[device];
     struct hearth__sched_slot *slot = &m->slots[device];
@@ -167,6 +210,8 @@ static void start_load(hearth_sched_t *s, hearth_sched_model_t *m,
     uint64_t grow =
         slot->fit.arena_bytes > arena ? slot->fit.arena_bytes - arena : 0;
     bool never;
+    if (!make_quota(s, tenant, take, m, starving, &never))
+        return !never;
     d->load_for = m;
     if (!make_room(s, device, take + grow, m, starving, &never)) {
         /* It fits (model_add checked it) but for the arena, which another
@@ -177,15 +222,17 @@ static void start_load(hearth_sched_t *s, hearth_sched_model_t *m,
         }
         if (starving || never)
             d->reserved = true;
-        return;
+        return true;
     }
     forget_place(s, m);
     d->loading = true;
-    m->wanted = false;
-    hearth_cache_load_begin(s->cache, slot->entry, take);
-    slot->task = (struct hearth_exec_task){.weights = m->weights};
+    hearth__sched_set_wanted(m, false);
+    hearth_cache_load_begin(s->cache, slot->entry, tenant, take);
+    slot->task = (struct hearth_exec_task){
+        .weights = m->weights, .host = &m->host, .model = m->model};
     hearth__sched_send(s, m, &slot->task, HEARTH_EXEC_LOAD, device, slot);
     s->report.loading++;
+    return true;
 }
 
 /* ---- Runs ---- */
@@ -199,8 +246,11 @@ static void start_run(hearth_sched_t *s, struct hearth_job *job,
     forget_place(s, job->model);
     hearth_cache_use(s->cache, slot->entry);
     if (slot->fresh) {
-        slot->fresh = false;
+        hearth__sched_set_fresh(slot, false);
         hearth_cache_unpin(s->cache, slot->entry);
+        s->report.misses++;
+    } else {
+        s->report.hits++;
     }
     d->running = true;
     d->finish_us = hearth__sched_now(s) + job->model->run_us;
@@ -217,12 +267,45 @@ static void start_run(hearth_sched_t *s, struct hearth_job *job,
 
 /* ---- The policy's view ---- */
 
-/* As learned, else as if a GiB took a second. */
-static int64_t load_us(const hearth_sched_model_t *m, uint32_t device)
+/* Is there room for it beside what the operator has pinned? */
+static bool fits_beside_pinned(const hearth_sched_t *s,
+                               const hearth_sched_model_t *m, uint32_t device)
 {
-    return m->load_us > 0
-               ? m->load_us
-               : (int64_t)(m->slots[device].fit.model_bytes >> 10) + 1000;
+    const struct hearth__sched_slot *slot = &m->slots[device];
+    struct hearth_cache_device_report r;
+    if (s->pinned_count == 0 || slot->fit.status != HEARTH_OK)
+        return true;
+    hearth_cache_device_report(s->cache, device, &r);
+    uint64_t rest = r.limit_bytes - r.overhead_bytes;
+    uint64_t need =
+        slot->fit.model_bytes + slot->fit.load_bytes + slot->fit.arena_bytes;
+    return r.pinned_bytes <= rest && need <= rest - r.pinned_bytes;
+}
+
+static bool fits_nowhere(const hearth_sched_t *s, const hearth_sched_model_t *m)
+{
+    if (s->pinned_count == 0 || hearth_cache_holders(m->cached) > 0)
+        return false;
+    for (uint32_t i = 0; i < s->device_count; i++)
+        if (!s->devices[i].lost && m->slots[i].fit.status == HEARTH_OK &&
+            (m->slots[i].entry->state == HEARTH_CACHE_LOADING ||
+             fits_beside_pinned(s, m, i)))
+            return false;
+    return true;
+}
+
+/* Unless learned: a GiB a second from a disk, ten from host memory. */
+int64_t hearth__sched_load_us(const hearth_sched_model_t *m, uint32_t device)
+{
+    uint64_t bytes = m->slots[device].fit.model_bytes;
+    int64_t disk = m->load_us[HEARTH_TIER_DISK];
+    int64_t host = m->load_us[HEARTH_TIER_HOST];
+    disk = disk > 0 ? disk : (int64_t)(bytes >> 10) + 1000;
+    if (m->sched->devices[device].config.host_memory ||
+        !__atomic_load_n(&m->host.here, __ATOMIC_ACQUIRE))
+        return disk;
+    host = host > 0 ? host : (int64_t)(bytes >> 10) / 10 + 1000;
+    return host < disk ? host : disk;
 }
 
 static struct hearth_policy_device device_view(const hearth_sched_t *s,
@@ -245,8 +328,9 @@ static struct hearth_policy_device device_view(const hearth_sched_t *s,
     v.loading = e->state == HEARTH_CACHE_LOADING && !d->lost;
     v.can_load = absent && !d->lost && !d->loading && !d->short_of_memory &&
                  (d->retry == NULL || d->retry == job) &&
-                 slot->fit.status == HEARTH_OK &&
-                 (d->load_for == NULL || d->load_for == m);
+                 slot->fit.status == HEARTH_OK && fits_beside_pinned(s, m, i) &&
+                 (d->load_for == NULL || d->load_for == m ||
+                  (job != NULL && d->retry == job));
     /* Two jobs that have a device each to themselves must not wait for each
      * other's. */
     if (d->retry != NULL && d->retry != job)
@@ -255,7 +339,7 @@ static struct hearth_policy_device device_view(const hearth_sched_t *s,
         v.finish_us = d->running && d->finish_us > now ? d->finish_us - now
                       : blocked                        ? 1
                                                        : 0;
-    v.load_us = load_us(m, i);
+    v.load_us = hearth__sched_load_us(m, i);
     v.free_bytes = hearth_cache_free_bytes(s->cache, i);
     v.evictable_bytes = hearth_cache_evictable_bytes(s->cache, i);
     return v;
@@ -297,9 +381,38 @@ static bool is_loading(const hearth_sched_model_t *m)
     return false;
 }
 
+/* The model alone is more than its tenant may have. */
+static void refuse_quota(hearth_sched_t *s, struct hearth_job *job,
+                         uint32_t device)
+{
+    const struct hearth_sched_fit *fit = &job->model->slots[device].fit;
+    struct hearth_cache_tenant_report tenant;
+    struct hearth_error err;
+    char need[32], quota[32];
+    hearth_cache_tenant_report(s->cache, job->tenant, &tenant);
+    hearth_fail(&err, HEARTH_ENOSPACE,
+                "the model needs %s on device %s, and this tenant may have %s; "
+                "ask the operator for more",
+                hearth_format_bytes(fit->model_bytes + fit->load_bytes, need,
+                                    sizeof need),
+                s->devices[device].config.name,
+                hearth_format_bytes(tenant.quota_bytes, quota, sizeof quota));
+    hearth__sched_unwait(s, job);
+    hearth__sched_finish(s, job, HEARTH_ENOSPACE, &err);
+}
+
 static enum outcome try_job(hearth_sched_t *s, struct hearth_job *job)
 {
     hearth_sched_model_t *m = job->model;
+    if (fits_nowhere(s, m)) {
+        struct hearth_error err;
+        hearth_fail(&err, HEARTH_ENOSPACE,
+                    "pinned models leave no room for this one; unpin one, or "
+                    "give more memory");
+        hearth__sched_unwait(s, job);
+        hearth__sched_finish(s, job, HEARTH_ENOSPACE, &err);
+        return ENDED;
+    }
     int choice = place(s, job, m);
     bool starving = job->skips >= HEARTH_POLICY_SKIPS;
     const struct hearth_policy_device *v =
@@ -311,8 +424,11 @@ static enum outcome try_job(hearth_sched_t *s, struct hearth_job *job)
             start_run(s, job, (uint32_t)choice);
         return ready;
     }
-    if (v != NULL && v->can_load)
-        start_load(s, m, (uint32_t)choice, starving);
+    if (v != NULL && v->can_load &&
+        !start_load(s, m, (uint32_t)choice, job->tenant, starving)) {
+        refuse_quota(s, job, (uint32_t)choice);
+        return ENDED;
+    }
     if (is_loading(m))
         for (job = m->last; job != NULL && job->stage != HEARTH_JOB_LOADING;
              job = job->model_prev)
@@ -330,24 +446,41 @@ static void release_unwanted(hearth_sched_t *s)
             !d->load_for->wanted)
             d->load_for = NULL;
     }
-    for (hearth_sched_model_t *m = s->models; m != NULL; m = m->next)
+    for (hearth_sched_model_t *m = s->fresh_count > 0 ? s->models : NULL;
+         m != NULL; m = m->next)
         for (uint32_t i = 0; m->queued == 0 && i < s->device_count; i++)
             if (m->slots[i].fresh) {
-                m->slots[i].fresh = false;
+                hearth__sched_set_fresh(&m->slots[i], false);
                 hearth_cache_unpin(s->cache, m->slots[i].entry);
             }
 }
 
+/* A pinned model that was lost with its device is wanted again. */
+static void want_pinned(hearth_sched_t *s)
+{
+    for (hearth_sched_model_t *m = s->pinned_count > 0 ? s->models : NULL;
+         m != NULL; m = m->next)
+        if (hearth_cache_model_pinned(m->cached) && !m->wanted && !s->closed &&
+            hearth_cache_holders(m->cached) == 0 && !is_loading(m)) {
+            hearth__sched_set_wanted(m, true);
+            m->wanted_tenant = 0;
+        }
+}
+
 static void load_wanted(hearth_sched_t *s)
 {
-    for (hearth_sched_model_t *m = s->models; m != NULL; m = m->next) {
+    want_pinned(s);
+    for (hearth_sched_model_t *m = s->wanted_count > 0 ? s->models : NULL;
+         m != NULL; m = m->next) {
         if (!m->wanted || m->queued > 0)
             continue;
         int choice = place(s, NULL, m);
-        if (choice >= 0 && s->snapshot[choice].can_load)
-            start_load(s, m, (uint32_t)choice, false);
-        else if (hearth_cache_holders(m->cached) > 0 || is_loading(m))
-            m->wanted = false;
+        if (choice >= 0 && s->snapshot[choice].can_load) {
+            if (!start_load(s, m, (uint32_t)choice, m->wanted_tenant, false))
+                hearth__sched_set_wanted(m, false);
+        } else if (hearth_cache_holders(m->cached) > 0 || is_loading(m)) {
+            hearth__sched_set_wanted(m, false);
+        }
     }
 }
 
@@ -411,7 +544,9 @@ void hearth__sched_pump(hearth_sched_t *s)
     if (s->tasks == 0 && s->first != NULL)
         arm_retry(s);
     load_wanted(s);
-    for (hearth_sched_model_t *m = s->models, *next; m != NULL; m = next) {
+    for (hearth_sched_model_t *m = s->removing_count > 0 ? s->models : NULL,
+                              *next;
+         m != NULL; m = next) {
         next = m->next;
         hearth__sched_try_remove(s, m);
     }

@@ -6,6 +6,11 @@
 
 #define WAITING_DEFAULT 4096
 
+static int64_t load_us_of(void *owner, uint32_t device)
+{
+    return hearth__sched_load_us(owner, device);
+}
+
 apr_status_t hearth_sched_create(hearth_sched_t **out,
                                  const struct hearth_sched_config *config)
 {
@@ -33,6 +38,7 @@ apr_status_t hearth_sched_create(hearth_sched_t **out,
     if (rc != 0)
         goto out;
     s->magic = HEARTH_MAGIC_SCHED;
+    hearth_cache_set_load_us(s->cache, load_us_of);
     s->config = *config;
     s->config.devices = NULL;
     if (s->config.max_waiting == 0)
@@ -148,10 +154,14 @@ int hearth_sched_model_add(hearth_sched_t *s,
         hearth_free(m);
         return hearth_fail(err, HEARTH_ENOMEM, "no memory; try again");
     }
+    hearth_cache_model_set_owner(m->cached, m);
     m->magic = HEARTH_MAGIC_SCHED_MODEL;
     m->sched = s;
     m->graph = config->graph;
     m->weights = config->weights;
+    hearth_host_copy_init(&m->host, s->config.host, config->graph,
+                          config->weights);
+    m->model = config->model;
     for (uint32_t i = 0; i < s->device_count; i++) {
         m->slots[i].model = m;
         m->slots[i].entry = hearth_cache_entry(m->cached, i);
@@ -180,12 +190,21 @@ void hearth__sched_try_remove(hearth_sched_t *s, hearth_sched_model_t *m)
     if (m->next != NULL)
         m->next->prev = m->prev;
     hearth_cache_model_remove(&m->cached);
+    hearth_host_forget(&m->host);
     void (*removed)(void *ctx) = m->removed;
     void *ctx = m->removed_ctx;
     m->magic = 0;
+    s->removing_count--;
     hearth_free(m);
     if (removed != NULL)
         removed(ctx);
+}
+
+static void set_pinned(hearth_sched_model_t *m, bool pinned)
+{
+    if (hearth_cache_model_pinned(m->cached) != pinned)
+        m->sched->pinned_count += pinned ? 1 : (uint32_t)-1;
+    hearth_cache_model_set_pinned(m->cached, pinned);
 }
 
 void hearth_sched_model_remove(hearth_sched_t *s, hearth_sched_model_t *m,
@@ -194,7 +213,9 @@ void hearth_sched_model_remove(hearth_sched_t *s, hearth_sched_model_t *m,
     HEARTH_CHECK(m, HEARTH_MAGIC_SCHED_MODEL);
     HEARTH_ASSERT(!m->removing);
     m->removing = true;
-    m->wanted = false;
+    s->removing_count++;
+    hearth__sched_set_wanted(m, false);
+    set_pinned(m, false);
     m->removed = removed;
     m->removed_ctx = ctx;
     hearth__sched_fail_waiting(s, m, HEARTH_ECLOSING, NULL);
@@ -203,17 +224,49 @@ void hearth_sched_model_remove(hearth_sched_t *s, hearth_sched_model_t *m,
     hearth__sched_pump(s);
 }
 
-void hearth_sched_model_load(hearth_sched_t *s, hearth_sched_model_t *m)
+void hearth__sched_set_wanted(hearth_sched_model_t *m, bool wanted)
+{
+    if (m->wanted != wanted)
+        m->sched->wanted_count += wanted ? 1 : (uint32_t)-1;
+    m->wanted = wanted;
+}
+
+void hearth_sched_model_load(hearth_sched_t *s, hearth_sched_model_t *m,
+                             uint32_t tenant)
 {
     HEARTH_CHECK(m, HEARTH_MAGIC_SCHED_MODEL);
-    m->wanted = !m->removing && !s->closed;
+    HEARTH_ASSERT(tenant < HEARTH_TENANTS_MAX);
+    hearth__sched_set_wanted(m, !m->removing && !s->closed);
+    m->wanted_tenant = tenant;
+    hearth__sched_pump(s);
+}
+
+void hearth_sched_model_pin(hearth_sched_t *s, hearth_sched_model_t *m,
+                            bool pinned)
+{
+    HEARTH_CHECK(m, HEARTH_MAGIC_SCHED_MODEL);
+    pinned &= !m->removing;
+    if (hearth_cache_model_pinned(m->cached) == pinned)
+        return;
+    set_pinned(m, pinned);
+    if (pinned)
+        hearth_sched_model_load(s, m, 0);
+    else
+        hearth__sched_pump(s);
+}
+
+void hearth_sched_tenant_quota(hearth_sched_t *s, uint32_t tenant,
+                               uint64_t bytes)
+{
+    HEARTH_CHECK(s, HEARTH_MAGIC_SCHED);
+    hearth_cache_set_quota(s->cache, tenant, bytes);
     hearth__sched_pump(s);
 }
 
 void hearth_sched_model_unload(hearth_sched_t *s, hearth_sched_model_t *m)
 {
     HEARTH_CHECK(m, HEARTH_MAGIC_SCHED_MODEL);
-    m->wanted = false;
+    hearth__sched_set_wanted(m, false);
     for (uint32_t i = 0; i < s->device_count; i++)
         if (m->slots[i].entry->state == HEARTH_CACHE_RESIDENT &&
             m->slots[i].entry->pins == 0)
@@ -239,23 +292,32 @@ bool hearth_sched_device_lost(const hearth_sched_t *s, uint32_t device)
     return s->devices[device].lost;
 }
 
+void hearth_sched_model_report(const hearth_sched_model_t *m,
+                               struct hearth_sched_model_report *r)
+{
+    HEARTH_CHECK(m, HEARTH_MAGIC_SCHED_MODEL);
+    r->name = hearth_cache_model_name(m->cached);
+    r->pinned = hearth_cache_model_pinned(m->cached);
+    r->queued = m->queued;
+    r->load_us = m->load_us[HEARTH_TIER_DISK];
+    r->host_load_us = m->load_us[HEARTH_TIER_HOST];
+    r->in_host = __atomic_load_n(&m->host.here, __ATOMIC_ACQUIRE) != 0;
+    r->run_us = m->run_us;
+    r->device_count = m->sched->device_count;
+    for (uint32_t i = 0; i < r->device_count; i++) {
+        r->entries[i] = m->slots[i].entry;
+        r->fits[i] = &m->slots[i].fit;
+    }
+}
+
 void hearth_sched_models(const hearth_sched_t *s,
                          void (*fn)(void *ctx,
                                     const struct hearth_sched_model_report *r),
                          void *ctx)
 {
+    struct hearth_sched_model_report r;
     for (const hearth_sched_model_t *m = s->models; m != NULL; m = m->next) {
-        const struct hearth_cache_entry *entries[HEARTH_DEVICES_MAX];
-        for (uint32_t i = 0; i < s->device_count; i++)
-            entries[i] = m->slots[i].entry;
-        const struct hearth_sched_model_report r = {
-            .name = hearth_cache_model_name(m->cached),
-            .queued = m->queued,
-            .load_us = m->load_us,
-            .run_us = m->run_us,
-            .entries = entries,
-            .device_count = s->device_count,
-        };
+        hearth_sched_model_report(m, &r);
         fn(ctx, &r);
     }
 }

@@ -22,6 +22,7 @@ struct hearth_sched_device {
     const char *name; /* borrowed, outlives the scheduler */
     uint64_t limit_bytes, overhead_bytes;
     bool load_beside_run;
+    bool host_memory; /* its memory is the host's: no copies beside it */
 };
 struct hearth_sched_config {
     const struct hearth_clock *clock;
@@ -32,6 +33,7 @@ struct hearth_sched_config {
     /* hearth_exec_submit, or a test's. Not called back from inside. */
     void (*submit)(void *exec, struct hearth_exec_task *task);
     void *exec;
+    hearth_host_tier_t *host; /* for copies of weights; NULL: none are kept */
     /* Wants hearth_sched_timer at that time of the clock, instead of what was
      * asked before; INT64_MAX: not at all. */
     void (*arm)(void *ctx, int64_t at_us);
@@ -63,6 +65,7 @@ struct hearth_sched_model_config {
     const char *name;                 /* copied; shown in reports and metrics */
     const struct hearth_graph *graph; /* until removed */
     const struct hearth_weights *weights; /* until removed */
+    hearth_model_t *model; /* whose these are, until removed; NULL: unknown */
     const struct hearth_sched_fit *fits;  /* one a device; copied */
 };
 /* HEARTH_ENOMEM; HEARTH_ENOSPACE or a device's status when it fits no device,
@@ -76,12 +79,25 @@ int hearth_sched_model_add(hearth_sched_t *sched,
 void hearth_sched_model_remove(hearth_sched_t *sched,
                                hearth_sched_model_t *model,
                                void (*removed)(void *ctx), void *ctx);
-/* Loads it on the best device if it is nowhere, without a job. */
-void hearth_sched_model_load(hearth_sched_t *sched,
-                             hearth_sched_model_t *model);
-/* Unloads it where it is not in use. Jobs that wait load it again. */
+/* Loads it on the best device if it is nowhere, without a job, for <tenant>. */
+void hearth_sched_model_load(hearth_sched_t *sched, hearth_sched_model_t *model,
+                             uint32_t tenant);
+/* A pinned model is loaded, for nobody, and evicted for nobody, but with its
+ * device. */
+void hearth_sched_model_pin(hearth_sched_t *sched, hearth_sched_model_t *model,
+                            bool pinned);
+/* Unloads it where it is not in use, pinned or not. Jobs that wait load it
+ * again. */
 void hearth_sched_model_unload(hearth_sched_t *sched,
                                hearth_sched_model_t *model);
+
+/* ---- Tenants ---- */
+
+/* What a tenant may be charged for on all devices together; 0: any. A load that
+ * would pass it makes room among the tenant's own models, or waits for that; a
+ * job whose model is larger ends with HEARTH_ENOSPACE. */
+void hearth_sched_tenant_quota(hearth_sched_t *sched, uint32_t tenant,
+                               uint64_t bytes);
 
 /* ---- Jobs ---- */
 
@@ -101,6 +117,7 @@ struct hearth_job {
     struct hearth_tensor_list *outputs;      /* filled on success */
     struct hearth_budget *budget;            /* of the outputs; may be NULL */
     int64_t deadline_us;                     /* INT64_MAX: none */
+    uint32_t tenant; /* that a load for it is charged to; 0: nobody */
     /* Each change of <stage>, on the scheduler's thread, from inside any
      * function here; DONE is the last, and <job> may be freed in it. It may not
      * call the scheduler. */
@@ -141,20 +158,26 @@ void hearth_sched_timer(hearth_sched_t *sched);
 struct hearth_sched_report {
     uint32_t waiting, running, loading;
     uint64_t submitted, completed, failed, cancelled, timed_out, refused;
+    uint64_t hits, misses; /* runs whose model was there; had to be loaded */
     struct hearth_policy_stats policy;
 };
 void hearth_sched_report(const hearth_sched_t *sched,
                          struct hearth_sched_report *report);
 hearth_cache_t *hearth_sched_cache(hearth_sched_t *sched);
 bool hearth_sched_device_lost(const hearth_sched_t *sched, uint32_t device);
-/* Calls <fn> for each model. */
 struct hearth_sched_model_report {
     const char *name;
+    bool pinned;
     uint32_t queued;
-    int64_t load_us, run_us;                         /* learned; 0: not known */
-    const struct hearth_cache_entry *const *entries; /* one a device */
+    int64_t load_us, host_load_us, run_us; /* learned; 0: not known */
+    bool in_host;                          /* a copy of its weights is */
     uint32_t device_count;
+    const struct hearth_cache_entry *entries[HEARTH_DEVICES_MAX];
+    const struct hearth_sched_fit *fits[HEARTH_DEVICES_MAX];
 };
+void hearth_sched_model_report(const hearth_sched_model_t *model,
+                               struct hearth_sched_model_report *report);
+/* Calls <fn> for each model. */
 void hearth_sched_models(const hearth_sched_t *sched,
                          void (*fn)(void *ctx,
                                     const struct hearth_sched_model_report *r),

@@ -24,13 +24,16 @@ struct hearth_sched_model {
     hearth_cache_model_t *cached;
     const struct hearth_graph *graph;
     const struct hearth_weights *weights;
+    hearth_model_t *model; /* or NULL */
     hearth_sched_model_t *next, *prev;
     struct hearth_job *first, *last; /* waiting, oldest first */
     uint32_t queued;                 /* of them */
     uint32_t tasks;                  /* out: loads, unloads, runs */
     uint64_t pass;                   /* was looked at in this one */
     bool wanted;                     /* to be loaded, without a job */
-    int64_t load_us, run_us;
+    uint32_t wanted_tenant;
+    int64_t load_us[HEARTH_TIER_COUNT], run_us; /* learned */
+    struct hearth_host_copy host;
     void (*removed)(void *ctx); /* set: being removed */
     void *removed_ctx;
     bool removing;
@@ -60,6 +63,8 @@ struct hearth_sched {
     struct hearth_job *first, *last; /* waiting, oldest first */
     struct hearth_sched_report report;
     uint32_t tasks; /* out */
+    /* How many models are so: most events find none, and look at none. */
+    uint32_t fresh_count, wanted_count, pinned_count, removing_count;
     uint64_t pass;
     int64_t next_deadline_us; /* no waiting job's is sooner */
     bool closed;
@@ -90,6 +95,13 @@ void hearth__sched_send(hearth_sched_t *s, hearth_sched_model_t *model,
                         struct hearth_exec_task *task,
                         enum hearth_exec_kind kind, uint32_t device,
                         void *owner);
+void hearth__sched_set_wanted(hearth_sched_model_t *model, bool wanted);
+/* The first job after its load takes over the load's pin. */
+void hearth__sched_set_fresh(struct hearth__sched_slot *slot, bool fresh);
+/* How long a load onto <device> would take, from the nearest tier: as learned,
+ * else guessed. */
+int64_t hearth__sched_load_us(const hearth_sched_model_t *model,
+                              uint32_t device);
 /* Can the model ever run on some device that lives? */
 bool hearth__sched_has_home(const hearth_sched_model_t *model);
 /* sched.c: frees a model that is being removed and nowhere any more. */

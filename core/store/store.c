@@ -33,6 +33,7 @@ struct hearth_store {
     uint32_t magic;
     struct hearth_lock lock; /* of everything below */
     struct hearth_budget *budget;
+    hearth_packs_t *packs; /* NULL: none */
     struct hearth_store_entry *entries;
     struct hearth_store_stats stats;
 };
@@ -48,6 +49,12 @@ apr_status_t hearth_store_create(hearth_store_t **store,
     s->budget = host_budget;
     hearth_lock_init(&s->lock, "store", HEARTH_LOCK_STORE);
     return HEARTH_OK;
+}
+
+void hearth_store_use_packs(hearth_store_t *store, hearth_packs_t *packs)
+{
+    HEARTH_CHECK(store, HEARTH_MAGIC_STORE);
+    store->packs = packs;
 }
 
 void hearth_store_destroy(hearth_store_t **store)
@@ -121,7 +128,7 @@ static int entry_create(struct hearth_store *s, const char *file,
         return hearth_fail(err, HEARTH_ENOMEM,
                            "%.100s: no memory to open a model; try again later",
                            file);
-    int rc = hearth_model_open(&e->model, file, NULL, err);
+    int rc = hearth_model_open_packed(&e->model, file, NULL, s->packs, err);
     if (rc == HEARTH_OK)
         rc = hearth_model_digest(e->model, &e->digest, err);
     if (rc != HEARTH_OK) {

@@ -20,6 +20,9 @@ typedef struct hearth_store_entry hearth_store_entry_t;
  * the store. HEARTH_ENOMEM. */
 apr_status_t hearth_store_create(hearth_store_t **store,
                                  struct hearth_budget *host_budget);
+/* From now on models are opened by way of <packs> (hearth_model_open_packed),
+ * which outlives the store. Before the first open. */
+void hearth_store_use_packs(hearth_store_t *store, hearth_packs_t *packs);
 /* No entry is referenced any more (asserted). NULLs the pointer. */
 void hearth_store_destroy(hearth_store_t **store);
 

@@ -11,7 +11,19 @@
 #include <string.h>
 
 const struct hearth_tool_command *const hearth__tool_commands[] = {
-    &hearth__tool_try, &hearth__tool_inspect, NULL};
+    &hearth__tool_try,
+    &hearth__tool_inspect,
+    &hearth__tool_status,
+    &hearth__tool_models,
+    &hearth__tool_load,
+    &hearth__tool_unload,
+    &hearth__tool_pin,
+    &hearth__tool_infer,
+    &hearth__tool_import,
+    &hearth__tool_index,
+    &hearth__tool_fit,
+    &hearth__tool_top,
+    NULL};
 
 int hearth__tool_failed(const struct hearth_error *err)
 {
@@ -39,7 +51,8 @@ static void print_overview(void)
     printf("Usage: hearth COMMAND [OPTION...] ARGUMENT...\n"
            "       hearth COMMAND --help\n"
            "       hearth --version [-v]\n\n"
-           "Runs and examines models and the functions made of them.\n\n");
+           "Runs and examines models and functions, and asks and orders "
+           "hearthd.\n\n");
     for (size_t i = 0; hearth__tool_commands[i]; i++)
         printf("  %-10s %s\n", hearth__tool_commands[i]->name,
                hearth__tool_commands[i]->summary);

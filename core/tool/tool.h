@@ -31,8 +31,18 @@ struct hearth_tool_option {
 };
 #define HEARTH_TOOL_OPTIONS_MAX 16
 
+extern const struct hearth_tool_command hearth__tool_fit;
+extern const struct hearth_tool_command hearth__tool_import;
+extern const struct hearth_tool_command hearth__tool_index;
+extern const struct hearth_tool_command hearth__tool_infer;
 extern const struct hearth_tool_command hearth__tool_inspect;
+extern const struct hearth_tool_command hearth__tool_load;
+extern const struct hearth_tool_command hearth__tool_models;
+extern const struct hearth_tool_command hearth__tool_pin;
+extern const struct hearth_tool_command hearth__tool_status;
+extern const struct hearth_tool_command hearth__tool_top;
 extern const struct hearth_tool_command hearth__tool_try;
+extern const struct hearth_tool_command hearth__tool_unload;
 /* NULL ends it. */
 extern const struct hearth_tool_command *const hearth__tool_commands[];
 

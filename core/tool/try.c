@@ -241,6 +241,7 @@ static int run(const char *const *values, int argc, char *const *argv)
     hearth_engine_config_init(&config);
     config.devices = values[OPT_DEVICES];
     config.io_threads = 1;
+    config.pack_dir = getenv("HEARTH_PACK_DIR");
     if (values[OPT_VERBOSE])
         config.log_level = 3;
     else

@@ -1,11 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Writes the watchdog's parameters into its manual page, from its own table.
-# Usage: docs/man/update.sh BUILD/hearth-watchdog, at the top of the source tree
+# Writes the programs' parameters into their manual pages, from their own
+# tables. Usage: docs/man/update.sh BUILD, at the top of the source tree
 set -e
-page=docs/man/hearth-watchdog.1
-"${1:?usage: docs/man/update.sh BUILD/hearth-watchdog}" --help-man >$page.rows
-sed -e '/BEGIN PARAMETERS/r '$page.rows \
-    -e '/BEGIN PARAMETERS/,/END PARAMETERS/{/PARAMETERS/!d}' $page >$page.new
-mv $page.new $page
-rm $page.rows
+build=${1:?usage: docs/man/update.sh BUILD}
+update() {
+    page=docs/man/$1
+    "$build/$2" --help-man >"$page.rows"
+    sed -e "/BEGIN PARAMETERS/r $page.rows" \
+        -e '/BEGIN PARAMETERS/,/END PARAMETERS/{/PARAMETERS/!d}' "$page" >"$page.new"
+    mv "$page.new" "$page"
+    rm "$page.rows"
+}
+update hearth-watchdog.1 hearth-watchdog
+update hearthd.8 hearthd

@@ -53,6 +53,8 @@ struct hearth_dev {
     bool pinned;        /* cores were asked for */
     uint64_t cores[16]; /* bit set, up to 1024 of them */
     int block;          /* channels of a block: 8 or 16 */
+    bool winograd;      /* may be chosen */
+    bool profile;       /* steps are timed */
     uint64_t limit, overhead;
     uint64_t used; /* atomic */
     char name[64], arch[32];
@@ -77,6 +79,10 @@ typedef struct cpu_layout cpu_layout_t; /* a memory descriptor */
 struct cpu_conv {
     int rank; /* spatial */
     int64_t batch, in_channels, out_channels, groups;
+    /* So many groups of the model are one of <groups>, which fills a block, and
+     * weights from one of them to another are zeros: twice the products, and
+     * several times as fast as oneDNN is without blocks. */
+    int64_t merged;
     struct hearth_window window;
     bool src_blocked, dst_blocked, bias, sum;
     enum hearth_activation act;
@@ -126,26 +132,37 @@ int cpu_primitive_run(dnnl_stream_t stream, struct cpu_primitive *primitive,
 void cpu_kernels_forget(void);
 uint64_t cpu_layout_bytes(const cpu_layout_t *layout);
 void cpu_layout_free(cpu_layout_t *layout);
-/* Packs f32 weights [groups*M/g, C/g, k..] from <src> to <dst>, on the thread
- * that loads. */
+/* Packs f32 weights [groups*M/g, C/g, k..], merged groups already as one, from
+ * <src> to <dst>, on the thread that loads. */
 int cpu_pack(hearth_dev_t *dev, const struct cpu_conv *conv,
              const cpu_layout_t *layout, const void *src, void *dst,
              struct hearth_error *err);
 
 /* ---- Weights (weights.c) ---- */
 
+enum cpu_pack_kind {
+    CPU_PACK_PLAIN = 0,
+    CPU_PACK_CONV,     /* as oneDNN wants it: conv, layout */
+    CPU_PACK_WINOGRAD, /* conv, size */
+    CPU_PACK_PATCHES,  /* conv, and as GEMM */
+    CPU_PACK_GEMM      /* [k,n] whose elements are the steps apart */
+};
 struct cpu_pack {
     uint32_t value;
-    uint32_t node;        /* HEARTH_NO_VALUE: plain, for every node */
-    cpu_layout_t *layout; /* NULL: plain */
+    uint32_t node; /* HEARTH_NO_VALUE: plain, for every node */
+    enum cpu_pack_kind kind;
+    int size; /* of Winograd's tiles */
+    cpu_layout_t *layout;
     struct cpu_conv conv;
+    int64_t k, n, k_step, n_step;
     uint64_t bytes, offset;
 };
 struct cpu_packs {
     struct cpu_pack *items;
     uint32_t count, capacity;
     uint64_t bytes;   /* of all */
-    uint64_t staging; /* the largest that is packed */
+    uint64_t staging; /* what a load needs beside <bytes>, at most */
+    bool interpreted; /* no plan can be made: all are plain */
 };
 /* What must be kept of the weights, at the nominal shapes of <spec>. */
 int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *graph,
@@ -175,6 +192,7 @@ enum cpu_place {
 struct cpu_ref {
     enum cpu_place place;
     uint64_t at; /* offset; ARENA, until planned: a buffer; INPUT: a number */
+    uint64_t inside; /* ARENA, until planned: bytes from the buffer's start */
     const void *fixed;
 };
 struct cpu_run {
@@ -207,7 +225,9 @@ struct cpu_step {
     uint32_t node;
     struct cpu_primitive primitive;
     struct cpu_ref refs[CPU_ARGS_MAX];
-    uint32_t first_ref; /* of an evaluated node's inputs, in plan->refs */
+    uint32_t first_ref;    /* of an evaluated node's inputs, in plan->refs */
+    struct cpu_conv *conv; /* the plan's, of what oneDNN does not do */
+    struct cpu_attention *attention; /* likewise */
     /* Numbers that a kernel needs; each says which. */
     int64_t n[16];
     float f[2];
@@ -223,8 +243,11 @@ struct cpu_plan {
     struct cpu_ref *outputs; /* plain, one a graph output */
     struct hearth_op_scratch scratch;
     uint64_t arena_bytes;
+    bool interpreted;   /* has no steps */
     uint64_t own_bytes; /* of this struct and all that hangs on it */
     uint64_t used;      /* by the model's count of uses */
+    int64_t *step_us;   /* NULL, or of each step over <profiled> runs */
+    int64_t profiled;
 };
 /* <spec> is taken over, also on failure. HEARTH_ETOOBIG: a tensor that no arena
  * of the device holds. */
@@ -233,6 +256,14 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *graph,
                     struct cpu_plan **plan, struct hearth_error *err);
 void cpu_plan_destroy(struct cpu_plan *plan);
 
+/* ---- "profile=on" (profile.c) ---- */
+
+int64_t cpu_profile_now(void);
+void cpu_profile_step(struct cpu_plan *plan, uint32_t step, int64_t us);
+/* Logs where the time of its runs went, if it had any. */
+void cpu_profile_report(const struct cpu_plan *plan,
+                        const struct hearth_graph *graph);
+
 /* ---- Models (model.c, lowered.c) ---- */
 
 struct hearth_dev_model {
@@ -240,15 +271,19 @@ struct hearth_dev_model {
     const struct hearth_graph *graph;
     struct cpu_packs packs;
     char *weights;
+    bool weights_stay; /* they are the core's, mapped: only counted here */
     struct cpu_plan *plans[CPU_PLANS_MAX];
-    uint64_t plan_bytes; /* of them all */
+    uint64_t plan_bytes;  /* of them all */
+    uint64_t arena_bytes; /* that an interpreted run took at most */
     uint64_t uses;
 };
-/* A model with its packs and room for them, not filled yet; cpu_unload gives
- * all back. */
+/* A model with its packs and no room for them yet; cpu_unload gives all back.
+ */
 int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
                    hearth_dev_model_t **model, struct hearth_error *err);
 void cpu_unload(hearth_dev_model_t *model);
+/* Between two packs lie bytes that nobody wrote: zeros. */
+void cpu_clear_gaps(hearth_dev_model_t *model);
 int cpu_lowered_key(hearth_dev_t *dev, char *key, uint32_t size);
 int cpu_export_lowered(hearth_dev_model_t *model,
                        const struct hearth_sink *sink,
@@ -258,7 +293,18 @@ int cpu_load_lowered(hearth_dev_t *dev, hearth_queue_t *copy_queue,
                      uint64_t lowered_bytes, hearth_dev_model_t **model,
                      uint64_t *model_bytes, struct hearth_error *err);
 
-/* ---- Kernels (kernels.c): f32, contiguous ---- */
+/* ---- Without a plan (interp.c) ---- */
+
+/* HEARTH_EAGAIN: the plan's arena_bytes have grown; to be run again. */
+int cpu_interpret(hearth_dev_model_t *model, struct cpu_plan *plan,
+                  const struct hearth_execution *execution,
+                  struct hearth_error *err);
+
+/* ---- Kernels (kernels.c, math.c): f32, contiguous ---- */
+
+/* On the calling thread alone. */
+void cpu__activate(const float *x, float *y, int64_t n,
+                   enum hearth_activation act, float alpha, float beta);
 
 /* Four axes of a result, the last one innermost, and the operands' steps along
  * them; the innermost step is 0 or 1. */
@@ -269,22 +315,54 @@ struct cpu_broadcast {
 void cpu_binary(enum hearth_op op, const float *a, const float *b, float *y,
                 const struct cpu_broadcast *shape, enum hearth_activation act,
                 float alpha, float beta);
-/* y = x * factor + term, one of each a channel; <rows> of <pixels> times
- * <block> channels; after <groups> rows the channels begin again. */
+/* y = x * factor + term, and no less than <low>, one of each a channel; <rows>
+ * of <pixels> times <block> channels; after <groups> rows the channels begin
+ * again. */
 void cpu_affine(const float *x, const float *factor, const float *term,
-                float *y, int64_t rows, int64_t pixels, int block,
+                float low, float *y, int64_t rows, int64_t pixels, int block,
                 int64_t groups);
+/* Factors and terms of a normalization: <norm> is scale, bias, mean, variance.
+ */
+void cpu_factors(const float *const norm[4], float epsilon, float *factor,
+                 float *term, int64_t channels);
 void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
                float alpha, float beta);
 /* Rows of <n>, <count> of them. */
 void cpu_softmax(const float *x, float *y, int64_t count, int64_t n);
-/* The mean of each of <count> channels of <pixels>; blocked: channels are
- * groups of <block> beside each other. */
-void cpu_channel_means(const float *x, float *y, int64_t count, int64_t pixels,
-                       int block);
+/* The mean of each of <channels> channels of <pixels>, y[batch][channels];
+ * blocked: channels are groups of <block> beside each other, the last one
+ * filled up; else <block> is 1. */
+void cpu_channel_means(const float *x, float *y, int64_t batch,
+                       int64_t channels, int64_t pixels, int block);
+/* y[o][i] = sum over r of x[o][r][i], over <divisor>. */
+void cpu_reduce(const float *x, float *y, int64_t outer, int64_t n,
+                int64_t inner, float divisor);
+/* Each of <rows> rows of <n> to mean 0 and variance 1, times scale, plus bias,
+ * [n] each; bias may be NULL. */
+void cpu_layer_norm(const float *x, const float *scale, const float *bias,
+                    float *y, int64_t rows, int64_t n, float epsilon);
+/* Across <size> of <channels> beside each other; [batch, channels, pixels]. */
+void cpu_lrn(const float *x, float *y, int64_t batch, int64_t channels,
+             int64_t pixels, int64_t size, float alpha, float beta, float bias);
 /* y[row] = act(y[row] + bias + z[row]); bias and z may be NULL. */
 void cpu_epilogue(float *y, const float *bias, const float *z, int64_t rows,
                   int64_t n, enum hearth_activation act, float alpha,
                   float beta);
+
+/* ---- Kernels that move (move.c): elements of 1, 2, 4 or 8 bytes ---- */
+
+#define CPU_COPY_AXES 5
+/* Writes a dense array of that <size>, the last axis innermost, out of <x>,
+ * whose elements are <step> apart along each axis: 0 repeats, less than 0 goes
+ * backwards. */
+void cpu_copy(const void *x, void *y, int bytes, const int64_t *size,
+              const int64_t *step);
+/* y = c ? a : b of 4 bytes each, broadcast as cpu_binary's operands. */
+void cpu_where(const uint8_t *c, const uint32_t *a, const uint32_t *b,
+               uint32_t *y, const int64_t size[4], const int64_t c_step[4],
+               const int64_t a_step[4], const int64_t b_step[4]);
+/* False: this pair of types is not done here. */
+bool cpu_cast(const void *x, enum hearth_dtype from, void *y,
+              enum hearth_dtype to, int64_t count);
 
 #endif

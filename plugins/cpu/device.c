@@ -81,7 +81,7 @@ void cpu_team_end(int before)
 #endif
 }
 
-/* ---- The spec: a core list, and "mem=" ---- */
+/* ---- The spec: a core list, "mem=", "winograd=", "profile=" ---- */
 
 static bool parse_core(const char **text, long *core)
 {
@@ -132,6 +132,12 @@ static bool parse_bytes(const char *text, uint64_t *bytes)
     return false;
 }
 
+static bool parse_switch(const char *text, bool *on)
+{
+    *on = strcmp(text, "on") == 0;
+    return *on || strcmp(text, "off") == 0;
+}
+
 static int parse_spec(hearth_dev_t *dev, const char *spec,
                       struct hearth_error *err)
 {
@@ -143,12 +149,17 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
         bool ok = length < sizeof item;
         if (ok && strncmp(item, "mem=", 4) == 0)
             ok = parse_bytes(item + 4, &dev->limit);
+        else if (ok && strncmp(item, "winograd=", 9) == 0)
+            ok = parse_switch(item + 9, &dev->winograd);
+        else if (ok && strncmp(item, "profile=", 8) == 0)
+            ok = parse_switch(item + 8, &dev->profile);
         else if (ok)
             ok = dev->pinned = parse_range(item, dev->cores);
         if (!ok)
             return hearth_fail(err, HEARTH_ECONFIG,
-                               "cpu: '%.60s' is neither a core list (\"0-3\") "
-                               "nor mem=SIZE (\"mem=2GiB\")",
+                               "cpu: '%.60s' is neither a core list "
+                               "(\"0-3\"), mem=SIZE (\"mem=2GiB\") nor "
+                               "winograd= or profile= with on or off",
                                item);
     }
     return HEARTH_OK;
@@ -228,14 +239,10 @@ static int plugin_init(const struct hearth_host *host, struct hearth_error *err)
 
 static const char *isa(int *block)
 {
-    *block = 8;
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512bw")) {
-        *block = 16;
-        return "avx512";
-    }
-    return __builtin_cpu_supports("avx2") ? "avx2" : "generic";
+    const unsigned now = dnnl_get_effective_cpu_isa();
+    const unsigned avx512 = dnnl_cpu_isa_avx512_core, avx2 = dnnl_cpu_isa_avx2;
+    *block = (now & avx512) == avx512 ? 16 : 8;
+    return *block == 16 ? "avx512" : (now & avx2) == avx2 ? "avx2" : "generic";
 }
 
 static int plugin_probe(struct hearth_probe *probe, struct hearth_error *err)
@@ -316,6 +323,7 @@ static int plugin_open(const struct hearth_open_config *config,
     if (dev == NULL)
         return cpu_no_memory(err);
     dev->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
+    dev->winograd = true;
     int rc = parse_spec(dev, config->spec, err);
     if (rc == HEARTH_OK)
         rc = choose_cores(dev, err);

@@ -227,6 +227,21 @@ static dnnl_status_t append_act(dnnl_post_ops_t ops, const struct cpu_conv *c)
     case HEARTH_ACT_TANH:
         alg = dnnl_eltwise_tanh;
         break;
+    case HEARTH_ACT_GELU:
+        alg = dnnl_eltwise_gelu_erf;
+        break;
+    case HEARTH_ACT_GELU_TANH:
+        alg = dnnl_eltwise_gelu_tanh;
+        break;
+    case HEARTH_ACT_SWISH:
+        alg = dnnl_eltwise_swish;
+        alpha = 1;
+        break;
+    case HEARTH_ACT_HARD_SWISH: /* 2.x takes no numbers */
+        alg = dnnl_eltwise_hardswish;
+        alpha = 1.0f / 6;
+        beta = 0.5f;
+        break;
     }
 #if V3
     return dnnl_post_ops_append_eltwise(ops, alg, alpha, beta);

@@ -42,13 +42,35 @@ static int over_or_new(struct lowering *l, bool blocked,
     return HEARTH_OK;
 }
 
+/* What the operator's function takes beside its argument. */
+static void put_numbers(const struct lowering *l, struct cpu_step *step)
+{
+    const struct hearth_graph_node *node = this_node(l);
+    step->f[0] = -INFINITY;
+    step->f[1] = INFINITY;
+    if (node->op == HEARTH_OP_LEAKY_RELU) {
+        step->f[0] =
+            (float)hearth_attr_float(l->g, node, HEARTH_ATTR_ALPHA, 0.01f);
+    } else if (node->op == HEARTH_OP_HARD_SIGMOID) {
+        step->f[0] =
+            (float)hearth_attr_float(l->g, node, HEARTH_ATTR_ALPHA, 0.2f);
+        step->f[1] =
+            (float)hearth_attr_float(l->g, node, HEARTH_ATTR_BETA, 0.5);
+    } else if (node->op == HEARTH_OP_GELU) { /* 1: by tanh */
+        step->f[0] =
+            strcmp(hearth_attr_string(l->g, node, HEARTH_ATTR_MODE, "none"),
+                   "tanh") == 0;
+    }
+}
+
 int cpu__lower_unary(struct lowering *l, struct hearth_error *err)
 {
     uint32_t x = input(l, 0), op = this_node(l)->op;
     struct cpu_step step = {.run = run_unary, .n = {op}};
-    bool keeps_zero = op == HEARTH_OP_RELU || op == HEARTH_OP_TANH;
-    step.f[0] = -INFINITY;
-    step.f[1] = INFINITY;
+    bool keeps_zero = op != HEARTH_OP_SIGMOID && op != HEARTH_OP_HARD_SIGMOID &&
+                      op != HEARTH_OP_EXP && op != HEARTH_OP_LOG &&
+                      op != HEARTH_OP_RECIPROCAL;
+    put_numbers(l, &step);
     if (!is_f32(l, x) || count_of(l, x) < 0)
         return cpu__lower_eval(l, err);
     if (op == HEARTH_OP_CLIP) {
@@ -145,27 +167,31 @@ static bool can_stay_blocked(const struct lowering *l, uint32_t a, uint32_t b,
     const struct hearth_shape *sy = &info(l, y)->shape;
     bool same = hearth_shape_equal(sa, sb);
     bool keeps_zero = this_node(l)->op != HEARTH_OP_DIV &&
-                      (act == HEARTH_ACT_NONE || act == HEARTH_ACT_RELU);
+                      this_node(l)->op != HEARTH_OP_POW &&
+                      act != HEARTH_ACT_CLIP && act != HEARTH_ACT_SIGMOID;
     if (same)
         return (cpu__is_blocked(l, a) || cpu__is_blocked(l, b)) &&
                (keeps_zero || blocks_are_full(l, y));
-    /* One number a channel beside a picture. */
-    return cpu__is_blocked(l, a) && hearth_shape_equal(sa, sy) &&
-           blocks_are_full(l, a) && sb->rank == 4 &&
-           (sb->dims[0] == 1 || sb->dims[0] == sa->dims[0]) &&
-           sb->dims[1] == sa->dims[1] && sb->dims[2] == 1 && sb->dims[3] == 1;
+    if (!cpu__is_blocked(l, a) || !hearth_shape_equal(sa, sy) ||
+        !blocks_are_full(l, a))
+        return false;
+    /* One number, or one a channel beside a picture. */
+    return count_of(l, b) == 1 ||
+           (sb->rank == 4 && (sb->dims[0] == 1 || sb->dims[0] == sa->dims[0]) &&
+            sb->dims[1] == sa->dims[1] && sb->dims[2] == 1 && sb->dims[3] == 1);
 }
 
-static bool broadcast_of(const struct lowering *l, bool blocked,
-                         struct cpu_step *step)
+static bool broadcast_of(const struct lowering *l, uint32_t va, uint32_t vb,
+                         bool blocked, struct cpu_step *step)
 {
-    struct hearth_shape a = info(l, input(l, 0))->shape;
-    struct hearth_shape b = info(l, input(l, 1))->shape;
+    struct hearth_shape a = info(l, va)->shape;
+    struct hearth_shape b = info(l, vb)->shape;
     struct hearth_shape y = info(l, output(l, 0))->shape;
     int64_t a_steps[HEARTH_RANK_MAX], b_steps[HEARTH_RANK_MAX];
     if (blocked) {
         a = as_blocked(&a, l->dev->block);
-        b = as_blocked(&b, l->dev->block);
+        if (count_of(l, vb) != 1)
+            b = as_blocked(&b, l->dev->block);
         y = as_blocked(&y, l->dev->block);
     }
     steps_of(&a, &y, a_steps);
@@ -178,12 +204,18 @@ int cpu__lower_binary(struct lowering *l, struct hearth_error *err)
     uint32_t a = input(l, 0), b = input(l, 1), y = output(l, 0);
     struct cpu_step step = {.run = run_broadcast, .n = {this_node(l)->op}};
     struct cpu_ref *refs = step.refs;
-    if (!is_f32(l, a) || count_of(l, y) <= 0)
+    if (!is_f32(l, a) || !is_f32(l, b) || count_of(l, y) <= 0)
         return cpu__lower_eval(l, err);
+    /* The larger one first, which is what stays blocked. */
+    if ((step.n[0] == HEARTH_OP_ADD || step.n[0] == HEARTH_OP_MUL) &&
+        count_of(l, a) < count_of(l, b)) {
+        a = input(l, 1);
+        b = input(l, 0);
+    }
     put_act(l, &step, 1);
     bool blocked =
         can_stay_blocked(l, a, b, y, (enum hearth_activation)step.n[1]);
-    if (!broadcast_of(l, blocked, &step))
+    if (!broadcast_of(l, a, b, blocked, &step))
         return cpu__lower_eval(l, err);
     bool b_blocked =
         blocked && hearth_shape_equal(&info(l, a)->shape, &info(l, b)->shape);
@@ -193,8 +225,9 @@ int cpu__lower_binary(struct lowering *l, struct hearth_error *err)
     if (rc != HEARTH_OK)
         return rc;
     bool over = hearth_shape_equal(&info(l, a)->shape, &info(l, y)->shape) &&
-                (b_blocked || count_of(l, b) == count_of(l, a) ||
-                 !cpu__same_place(&refs[0], &refs[1]));
+                (!cpu__same_buffer(&refs[0], &refs[1]) ||
+                 (cpu__same_place(&refs[0], &refs[1]) &&
+                  count_of(l, b) == count_of(l, a)));
     rc = over ? over_or_new(l, blocked, &refs[0], &refs[2], err)
               : cpu__output(l, y, blocked, &refs[2], err);
     return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
@@ -202,27 +235,43 @@ int cpu__lower_binary(struct lowering *l, struct hearth_error *err)
 
 /* ---- BatchNormalization ---- */
 
-/* n: rows of pixels, pixels, block, blocks of a picture, channels; f: epsilon;
- * refs: x, y, factors and terms; more: scale, bias, mean, variance */
+/* n: rows of pixels, pixels, block, blocks of a picture, channels; f: epsilon,
+ * the least result; refs: x, y, factors and terms; more: scale, bias, mean,
+ * variance */
 static int run_batchnorm(const struct cpu_run *run, struct cpu_step *step,
                          struct hearth_error *err)
 {
     (void)err;
     const struct cpu_ref *more = &run->plan->refs[step->first_ref];
-    const float *scale = cpu_at(run, &more[0]), *bias = cpu_at(run, &more[1]);
-    const float *mean = cpu_at(run, &more[2]);
-    const float *variance = cpu_at(run, &more[3]);
-    int64_t channels = step->n[4], room = step->n[2] * step->n[3];
+    const float *const norm[4] = {cpu_at(run, &more[0]), cpu_at(run, &more[1]),
+                                  cpu_at(run, &more[2]), cpu_at(run, &more[3])};
+    int64_t room = step->n[2] * step->n[3];
     float *factor = cpu_at(run, &step->refs[2]), *term = factor + room;
     memset(factor, 0, (size_t)(2 * room) * sizeof *factor);
-    for (int64_t c = 0; c < channels; c++) {
-        factor[c] = scale[c] / sqrtf(variance[c] + step->f[0]);
-        term[c] = bias[c] - mean[c] * factor[c];
-    }
-    cpu_affine(cpu_at(run, &step->refs[0]), factor, term,
+    cpu_factors(norm, step->f[0], factor, term, step->n[4]);
+    cpu_affine(cpu_at(run, &step->refs[0]), factor, term, step->f[1],
                cpu_at(run, &step->refs[1]), step->n[0], step->n[1],
                (int)step->n[2], step->n[3]);
     return HEARTH_OK;
+}
+
+/* The Relu that alone reads <v>, which then is done here; its node. */
+static uint32_t relu_after(const struct lowering *l, uint32_t v)
+{
+    uint32_t found = HEARTH_NO_VALUE;
+    if (l->last_node[v] == UINT32_MAX)
+        return HEARTH_NO_VALUE;
+    for (uint32_t n = l->node + 1; n <= l->last_node[v]; n++) {
+        const struct hearth_graph_node *node = hearth_graph_node(l->g, n);
+        for (uint32_t k = 0; k < node->input_count; k++) {
+            if (hearth_graph_input(l->g, node, k) != v)
+                continue;
+            if (node->op != HEARTH_OP_RELU || found != HEARTH_NO_VALUE)
+                return HEARTH_NO_VALUE;
+            found = n;
+        }
+    }
+    return found;
 }
 
 int cpu__lower_batchnorm(struct lowering *l, struct hearth_error *err)
@@ -246,6 +295,12 @@ int cpu__lower_batchnorm(struct lowering *l, struct hearth_error *err)
     step.n[4] = s->dims[1];
     step.f[0] =
         (float)hearth_attr_float(l->g, this_node(l), HEARTH_ATTR_EPSILON, 1e-5);
+    step.f[1] = -INFINITY;
+    uint32_t relu = relu_after(l, y);
+    if (relu != HEARTH_NO_VALUE) {
+        step.f[1] = 0;
+        l->fused[relu] = CPU_FUSED_VIEW;
+    }
     for (uint32_t k = 0; rc == HEARTH_OK && k < 4; k++)
         rc = cpu__need(l, input(l, k + 1), false, &more[k], err);
     if (rc == HEARTH_OK)

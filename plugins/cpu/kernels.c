@@ -5,35 +5,11 @@
  * length as they are), and the loader picks at run time. Small counts stay on
  * one thread: waking a team costs more.
  */
+#include <math.h>
 #include <string.h>
 
-#include "cpu.h"
-
-/* Sanitizers start after the resolvers that pick a clone. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) &&         \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CLONES                                                                 \
-    __attribute__((                                                            \
-        target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
-
-#define PIECE 16384 /* elements of a thread's piece */
-
-/* Cuts [0, count) into pieces and calls <body> for each, with <i> its first and
- * <n> its length. */
-#define IN_PIECES(count, body)                                                 \
-    do {                                                                       \
-        int64_t pieces = ((count) + PIECE - 1) / PIECE;                        \
-        _Pragma("omp parallel for if (pieces > 1) schedule(static)") for (     \
-            int64_t piece = 0; piece < pieces; piece++)                        \
-        {                                                                      \
-            int64_t i = piece * PIECE;                                         \
-            int64_t n = (count)-i < PIECE ? (count)-i : PIECE;                 \
-            body;                                                              \
-        }                                                                      \
-    } while (0)
+#include "activate.h"
+#include "kernels.h"
 
 /* ---- Activations ---- */
 
@@ -55,38 +31,18 @@ CLONES static void clip(const float *x, float *y, int64_t n, float low,
     }
 }
 
-/* e^x to 2 units in the last place, 0 below the smallest normal number, its
- * largest finite value above: e^x = 2^n e^r, |r| <= ln(2)/2. */
-static inline __attribute__((always_inline)) float exponential(float x)
-{
-    const float least = -87.33654f, most = 88.72283f;
-    const float whole = 12582912.0f; /* 1.5 * 2^23: adding it rounds */
-    float v = x < least ? least : x;
-    v = v > most ? most : v;
-    float n = (v * 1.44269504f + whole) - whole;
-    float r = v - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1;
-    /* 2^n in two halves: n may be 128. */
-    int32_t k = (int32_t)n, half = k / 2;
-    union {
-        int32_t bits;
-        float value;
-    } a = {.bits = (half + 127) << 23}, b = {.bits = (k - half + 127) << 23};
-    p = p * a.value * b.value;
-    return x < least ? 0 : p;
-}
-
 CLONES static void sigmoid(const float *x, float *y, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] = 1 / (1 + exponential(-x[i]));
+}
+
+CLONES static void swish(const float *x, float *y, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] / (1 + exponential(-x[i]));
 }
 
 /* The series where 1 - 2 / (e^2x + 1) would lose digits. */
@@ -102,9 +58,14 @@ CLONES static void hyperbolic(const float *x, float *y, int64_t n)
     }
 }
 
-static void activate(const float *x, float *y, int64_t n,
-                     enum hearth_activation act, float alpha, float beta)
+void cpu__activate(const float *x, float *y, int64_t n,
+                   enum hearth_activation act, float alpha, float beta)
 {
+    const int wide = cpu_widest();
+    if (wide != 0 && act != HEARTH_ACT_NONE) {
+        cpu_activate_of(wide)(x, y, 1, n, n, act, alpha, beta);
+        return;
+    }
     switch (act) {
     case HEARTH_ACT_NONE:
         if (x != y)
@@ -121,6 +82,18 @@ static void activate(const float *x, float *y, int64_t n,
         break;
     case HEARTH_ACT_TANH:
         hyperbolic(x, y, n);
+        break;
+    case HEARTH_ACT_GELU:
+        cpu__math(HEARTH_OP_GELU, x, y, n, 0, 0);
+        break;
+    case HEARTH_ACT_GELU_TANH:
+        cpu__math(HEARTH_OP_GELU, x, y, n, 1, 0);
+        break;
+    case HEARTH_ACT_SWISH:
+        swish(x, y, n);
+        break;
+    case HEARTH_ACT_HARD_SWISH:
+        cpu__math(HEARTH_OP_HARD_SWISH, x, y, n, 0, 0);
         break;
     }
 }
@@ -145,7 +118,10 @@ void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
                float alpha, float beta)
 {
     enum hearth_activation act = activation_of(op);
-    IN_PIECES(count, activate(x + i, y + i, n, act, alpha, beta));
+    if (act == HEARTH_ACT_NONE)
+        IN_PIECES(count, cpu__math(op, x + i, y + i, n, alpha, beta));
+    else
+        IN_PIECES(count, cpu__activate(x + i, y + i, n, act, alpha, beta));
 }
 
 /* ---- Two operands ---- */
@@ -161,29 +137,74 @@ void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
             _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = expr;   \
         }                                                                      \
     }
-#define LOOPS(name, sign)                                                      \
-    LOOP(name##_both, a[i] sign b[i])                                          \
-    LOOP(name##_one_b, a[i] sign *b)                                           \
-    LOOP(name##_one_a, *a sign b[i])
-LOOPS(add, +)
-LOOPS(subtract, -)
-LOOPS(multiply, *)
-LOOPS(divide, /)
+#define LOOPS(name, f)                                                         \
+    LOOP(name##_both, f(a[i], b[i]))                                           \
+    LOOP(name##_one_b, f(a[i], *b))                                            \
+    LOOP(name##_one_a, f(*a, b[i]))
+#define SUM(p, q) ((p) + (q))
+#define DIFFERENCE(p, q) ((p) - (q))
+#define PRODUCT(p, q) ((p) * (q))
+#define QUOTIENT(p, q) ((p) / (q))
+/* NaN wins. */
+#define LEAST(p, q) ((p) < (q) || (p) != (p) ? (p) : (q))
+#define MOST(p, q) ((p) > (q) || (p) != (p) ? (p) : (q))
+LOOPS(add, SUM)
+LOOPS(subtract, DIFFERENCE)
+LOOPS(multiply, PRODUCT)
+LOOPS(divide, QUOTIENT)
+LOOPS(least, LEAST)
+LOOPS(most, MOST)
+
+static void power_both(const float *a, const float *b, float *y, int64_t rows,
+                       int64_t n, int64_t a_row, int64_t b_row)
+{
+    for (int64_t r = 0; r < rows; r++, a += a_row, b += b_row, y += n)
+        for (int64_t i = 0; i < n; i++)
+            y[i] = powf(a[i], b[i]);
+}
+
+static void power_one_a(const float *a, const float *b, float *y, int64_t rows,
+                        int64_t n, int64_t a_row, int64_t b_row)
+{
+    for (int64_t r = 0; r < rows; r++, a += a_row, b += b_row, y += n)
+        for (int64_t i = 0; i < n; i++)
+            y[i] = powf(*a, b[i]);
+}
+
+/* The square is what exporters write a variance with. */
+static void power_one_b(const float *a, const float *b, float *y, int64_t rows,
+                        int64_t n, int64_t a_row, int64_t b_row)
+{
+    for (int64_t r = 0; r < rows; r++, a += a_row, b += b_row, y += n) {
+        if (*b == 2) {
+            multiply_both(a, a, y, 1, n, 0, 0);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++)
+            y[i] = powf(a[i], *b);
+    }
+}
 
 typedef void (*loop_fn)(const float *a, const float *b, float *y, int64_t rows,
                         int64_t n, int64_t a_row, int64_t b_row);
 
 static loop_fn loop_of(enum hearth_op op, int64_t a_step, int64_t b_step)
 {
-    static const loop_fn loops[4][3] = {
+    static const loop_fn loops[][3] = {
         {add_both, add_one_b, add_one_a},
         {subtract_both, subtract_one_b, subtract_one_a},
         {multiply_both, multiply_one_b, multiply_one_a},
-        {divide_both, divide_one_b, divide_one_a}};
+        {divide_both, divide_one_b, divide_one_a},
+        {least_both, least_one_b, least_one_a},
+        {most_both, most_one_b, most_one_a},
+        {power_both, power_one_b, power_one_a}};
     int row = op == HEARTH_OP_ADD   ? 0
               : op == HEARTH_OP_SUB ? 1
               : op == HEARTH_OP_MUL ? 2
-                                    : 3;
+              : op == HEARTH_OP_DIV ? 3
+              : op == HEARTH_OP_MIN ? 4
+              : op == HEARTH_OP_MAX ? 5
+                                    : 6;
     return loops[row][b_step == 0 ? 1 : a_step == 0 ? 2 : 0];
 }
 
@@ -212,7 +233,7 @@ void cpu_binary(enum hearth_op op, const float *a, const float *b, float *y,
     if (rows == 1) { /* one long row */
         IN_PIECES(length, {
             loop(a + i * s->a[3], b + i * s->b[3], y + i, 1, n, 0, 0);
-            activate(y + i, y + i, n, act, alpha, beta);
+            cpu__activate(y + i, y + i, n, act, alpha, beta);
         });
         return;
     }
@@ -221,55 +242,76 @@ void cpu_binary(enum hearth_op op, const float *a, const float *b, float *y,
         int64_t end = rows - r < batch ? rows : r + batch;
         float *from = y + r * length;
         binary_rows(loop, a, b, y, s, r, end);
-        activate(from, from, (end - r) * length, act, alpha, beta);
+        cpu__activate(from, from, (end - r) * length, act, alpha, beta);
     }
 }
 
 /* ---- A factor and a term a channel ---- */
 
 CLONES static void affine_row(const float *x, float *y, float factor,
-                              float term, int64_t n)
+                              float term, float low, int64_t n)
 {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        y[i] = x[i] * factor + term;
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * factor + term;
+        y[i] = v < low ? low : v;
+    }
 }
 
 /* Blocks are 8 or 16 channels: a length that the compiler knows. */
 #define AFFINE(block)                                                          \
     CLONES static void affine_##block(const float *x, float *y,                \
                                       const float *factor, const float *term,  \
-                                      int64_t pixels)                          \
+                                      float low, int64_t pixels)               \
     {                                                                          \
         for (int64_t p = 0; p < pixels; p++, x += block, y += block) {         \
-            _Pragma("omp simd") for (int c = 0; c < block; c++) y[c] =         \
-                x[c] * factor[c] + term[c];                                    \
+            _Pragma("omp simd") for (int c = 0; c < block; c++)                \
+            {                                                                  \
+                float v = x[c] * factor[c] + term[c];                          \
+                y[c] = v < low ? low : v;                                      \
+            }                                                                  \
         }                                                                      \
     }
 AFFINE(8)
 AFFINE(16)
 
 void cpu_affine(const float *x, const float *factor, const float *term,
-                float *y, int64_t rows, int64_t pixels, int block,
+                float low, float *y, int64_t rows, int64_t pixels, int block,
                 int64_t groups)
 {
     int64_t n = pixels * block;
 #pragma omp parallel for if (rows * n > PIECE) schedule(static)
     for (int64_t r = 0; r < rows; r++) {
-        int64_t c = r % groups * block;
+        const float *f = factor + r % groups * block;
+        const float *t = term + r % groups * block;
         if (block == 1)
-            affine_row(x + r * n, y + r * n, factor[c], term[c], n);
+            affine_row(x + r * n, y + r * n, *f, *t, low, n);
         else if (block == 8)
-            affine_8(x + r * n, y + r * n, factor + c, term + c, pixels);
+            affine_8(x + r * n, y + r * n, f, t, low, pixels);
         else
-            affine_16(x + r * n, y + r * n, factor + c, term + c, pixels);
+            affine_16(x + r * n, y + r * n, f, t, low, pixels);
+    }
+}
+
+CLONES void cpu_factors(const float *const norm[4], float epsilon,
+                        float *factor, float *term, int64_t channels)
+{
+    const float *scale = norm[0], *bias = norm[1], *mean = norm[2];
+    const float *variance = norm[3];
+#pragma omp simd
+    for (int64_t c = 0; c < channels; c++) {
+        factor[c] = scale[c] / sqrtf(variance[c] + epsilon);
+        term[c] = bias[c] - mean[c] * factor[c];
     }
 }
 
 /* ---- Rows ---- */
 
-CLONES static void softmax_row(const float *x, float *y, int64_t n)
+CLONES static void softmax_row(const float *x, float *y, int64_t n, float scale,
+                               const float *mask)
 {
+    (void)scale;
+    (void)mask;
     float largest = x[0], sum = 0;
 #pragma omp simd reduction(max : largest)
     for (int64_t i = 1; i < n; i++)
@@ -288,20 +330,34 @@ void cpu_softmax(const float *x, float *y, int64_t count, int64_t n)
 {
     if (n == 0)
         return;
+    const int wide = cpu_widest();
+    const cpu_softmax_fn row = wide != 0 ? cpu_softmax_of(wide) : softmax_row;
 #pragma omp parallel for if (count * n > PIECE) schedule(static)
     for (int64_t r = 0; r < count; r++)
-        softmax_row(x + r * n, y + r * n, n);
+        row(x + r * n, y + r * n, n, 1, NULL);
 }
 
-CLONES static void mean_row(const float *x, float *y, int64_t pixels, int block)
-{
-    float sums[16] = {0};
-    for (int64_t p = 0; p < pixels; p++)
-        for (int c = 0; c < block; c++)
-            sums[c] += x[p * block + c];
-    for (int c = 0; c < block; c++)
-        y[c] = sums[c] / (float)pixels;
-}
+/* Four sums for each channel: one would wait for its own last addition. */
+#define MEAN(block)                                                            \
+    CLONES static void mean_##block(const float *x, float *y, int64_t pixels)  \
+    {                                                                          \
+        float sums[4 * block] = {0};                                           \
+        int64_t p = 0;                                                         \
+        for (; p + 4 <= pixels; p += 4, x += 4 * block) {                      \
+            _Pragma("omp simd") for (int i = 0; i < 4 * block; i++) sums[i] += \
+                x[i];                                                          \
+        }                                                                      \
+        for (; p < pixels; p++, x += block) {                                  \
+            _Pragma("omp simd") for (int i = 0; i < block; i++) sums[i] +=     \
+                x[i];                                                          \
+        }                                                                      \
+        for (int i = 0; i < block; i++)                                        \
+            y[i] = (sums[i] + sums[block + i] + sums[2 * block + i] +          \
+                    sums[3 * block + i]) /                                     \
+                   (float)pixels;                                              \
+    }
+MEAN(8)
+MEAN(16)
 
 CLONES static float mean_plain(const float *x, int64_t pixels)
 {
@@ -318,16 +374,23 @@ CLONES static float mean_plain(const float *x, int64_t pixels)
     return sum / (float)pixels;
 }
 
-void cpu_channel_means(const float *x, float *y, int64_t count, int64_t pixels,
-                       int block)
+void cpu_channel_means(const float *x, float *y, int64_t batch,
+                       int64_t channels, int64_t pixels, int block)
 {
-    int64_t rows = count / block;
-#pragma omp parallel for if (count * pixels > PIECE) schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
+    int64_t blocks = (channels + block - 1) / block;
+#pragma omp parallel for if (batch * channels * pixels > PIECE) schedule(static)
+    for (int64_t r = 0; r < batch * blocks; r++) {
+        const float *from = x + r * pixels * block;
+        int64_t c = r % blocks * block, left = channels - c;
+        float means[16], *to = y + r / blocks * channels + c;
         if (block == 1)
-            y[r] = mean_plain(x + r * pixels, pixels);
+            *to = mean_plain(from, pixels);
+        else if (block == 8)
+            mean_8(from, left < 8 ? means : to, pixels);
         else
-            mean_row(x + r * pixels * block, y + r * block, pixels, block);
+            mean_16(from, left < 16 ? means : to, pixels);
+        if (left < block)
+            memcpy(to, means, (size_t)left * sizeof *to);
     }
 }
 
@@ -351,6 +414,6 @@ void cpu_epilogue(float *y, const float *bias, const float *z, int64_t rows,
             add_to(row, bias, n);
         if (z != NULL)
             add_to(row, z + r * n, n);
-        activate(row, row, n, act, alpha, beta);
+        cpu__activate(row, row, n, act, alpha, beta);
     }
 }

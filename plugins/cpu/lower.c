@@ -8,7 +8,7 @@
  * long a buffer lives is known by the steps that touch it, and its place is
  * found at the end. A step may write over a buffer that nobody reads later.
  */
-#include "lower.h"
+#include "attention.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -172,10 +172,45 @@ void cpu__map(struct lowering *l, uint32_t v, bool blocked, struct cpu_ref ref)
         map(l, v, blocked, ref);
 }
 
+/* A part of a larger picture, or that with parts. */
+static bool has_home(const struct lowering *l, uint32_t v)
+{
+    return l->values[v].home != HEARTH_NO_VALUE ||
+           l->values[v].parts.place != CPU_NOWHERE;
+}
+
+/* In the outermost picture that it is a part of. */
+static int output_at_home(struct lowering *l, uint32_t v, struct cpu_ref *ref,
+                          struct hearth_error *err)
+{
+    uint32_t home = v;
+    uint64_t inside = 0, bytes;
+    for (; l->values[home].home != HEARTH_NO_VALUE; home = l->values[home].home)
+        inside += l->values[home].inside;
+    struct cpu_ref *parts = &l->values[home].parts;
+    if (parts->place == CPU_NOWHERE) {
+        int rc = cpu__bytes(l, home, true, &bytes, err);
+        if (rc == HEARTH_OK && bytes > l->dev->limit)
+            rc = too_big(err);
+        if (rc != HEARTH_OK)
+            return rc;
+        *parts = cpu__buffer(l, bytes);
+        if (parts->place == CPU_NOWHERE)
+            return cpu_no_memory(err);
+        l->buffer_last_node[parts->at] = l->last_node[home];
+    }
+    *ref = *parts;
+    ref->inside = inside;
+    map(l, v, true, *ref);
+    return HEARTH_OK;
+}
+
 int cpu__output(struct lowering *l, uint32_t v, bool blocked,
                 struct cpu_ref *ref, struct hearth_error *err)
 {
     uint64_t bytes;
+    if (blocked && has_home(l, v))
+        return output_at_home(l, v, ref, err);
     int rc = cpu__bytes(l, v, blocked, &bytes, err);
     if (rc != HEARTH_OK)
         return rc;
@@ -238,8 +273,14 @@ int cpu__need(struct lowering *l, uint32_t v, bool blocked, struct cpu_ref *ref,
     struct value *value = &l->values[v];
     int rc = HEARTH_OK;
     if (value->plain.place == CPU_NOWHERE &&
-        value->blocked.place == CPU_NOWHERE)
-        value->plain = place_of_source(l, v);
+        value->blocked.place == CPU_NOWHERE) {
+        if (l->views != NULL && l->views[v].ref.place != CPU_NOWHERE)
+            rc = cpu__copy_view(l, v, &l->views[v], err);
+        else
+            value->plain = place_of_source(l, v);
+    }
+    if (rc != HEARTH_OK)
+        return rc;
     if (blocked && value->blocked.place == CPU_NOWHERE && is_blockable(l, v))
         rc = reorder(l, v, true, err);
     else if (!blocked && value->plain.place == CPU_NOWHERE &&
@@ -298,10 +339,47 @@ static void find_last_nodes(struct lowering *l)
         l->last_node[hearth_graph_outputs(l->g)[k]] = UINT32_MAX;
 }
 
+/* Of a Concat whose inputs are whole blocks of channels of one picture. Of
+ * several that have an input in common the last one, which in a dense net has
+ * the others in it. */
+static void find_homes_of(struct lowering *l, const struct hearth_graph_node *n)
+{
+    uint32_t y = hearth_graph_output(l->g, n, 0);
+    const struct hearth_shape *s = &l->plan->spec.values[y].shape;
+    uint64_t inside = 0, bytes;
+    if (s->rank != 4 || s->dims[0] != 1 || !is_blockable(l, y) ||
+        (hearth_attr_int(l->g, n, HEARTH_ATTR_AXIS, 0) != 1 &&
+         hearth_attr_int(l->g, n, HEARTH_ATTR_AXIS, 0) != -3))
+        return;
+    for (uint32_t k = 0; k < n->input_count; k++) {
+        uint32_t v = hearth_graph_input(l->g, n, k);
+        if (l->plan->spec.values[v].shape.rank != 4 ||
+            l->plan->spec.values[v].shape.dims[1] % l->dev->block != 0)
+            return;
+    }
+    for (uint32_t k = 0; k < n->input_count; k++) {
+        uint32_t v = hearth_graph_input(l->g, n, k);
+        if (cpu__bytes(l, v, true, &bytes, NULL) != HEARTH_OK)
+            return;
+        l->values[v].home = y;
+        l->values[v].inside = inside;
+        inside += bytes;
+    }
+}
+
+static void find_homes(struct lowering *l)
+{
+    for (uint32_t v = 0; v < l->g->value_count; v++)
+        l->values[v].home = HEARTH_NO_VALUE;
+    for (uint32_t n = 0; n < l->g->node_count; n++)
+        if (hearth_graph_node(l->g, n)->op == HEARTH_OP_CONCAT)
+            find_homes_of(l, hearth_graph_node(l->g, n));
+}
+
 static void settle(const struct lowering *l, struct cpu_ref *ref)
 {
     if (ref->place == CPU_ARENA)
-        ref->at = l->buffers[ref->at].offset;
+        ref->at = l->buffers[ref->at].offset + ref->inside;
 }
 
 static int place_buffers(struct lowering *l, struct hearth_error *err)
@@ -329,9 +407,14 @@ static void count_own_bytes(struct cpu_plan *p, const struct hearth_graph *g)
     sum += g->output_count * sizeof *p->outputs +
            g->input_count * sizeof *p->shapes;
     sum += p->spec.value_count * sizeof *p->spec.values + g->node_count;
-    for (uint32_t i = 0; i < p->step_count; i++)
+    for (uint32_t i = 0; i < p->step_count; i++) {
         if (p->steps[i].primitive.primitive != NULL)
             sum += CPU_KERNEL_BYTES;
+        if (p->steps[i].conv != NULL)
+            sum += sizeof *p->steps[i].conv;
+        if (p->steps[i].attention != NULL)
+            sum += sizeof *p->steps[i].attention;
+    }
     p->own_bytes = sum;
 }
 
@@ -348,23 +431,37 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
         return cpu_no_memory(err);
     }
     l.plan->spec = *spec;
+    l.plan->interpreted = packs->interpreted;
+    if (packs->interpreted) {
+        l.plan->arena_bytes = hearth_interp_arena(g, spec);
+        count_own_bytes(l.plan, g);
+        *out = l.plan;
+        return HEARTH_OK;
+    }
     l.values = cpu_calloc((size_t)g->value_count + 1, sizeof *l.values);
     l.last_node = cpu_calloc((size_t)g->value_count + 1, sizeof *l.last_node);
-    if (l.values == NULL || l.last_node == NULL ||
+    l.fused = cpu_calloc((size_t)g->node_count + 1, 1);
+    if (l.values == NULL || l.last_node == NULL || l.fused == NULL ||
         !hearth_op_scratch_create(&l.plan->scratch, g) ||
         (l.plan->outputs = cpu_calloc((size_t)g->output_count + 1,
                                       sizeof *l.plan->outputs)) == NULL)
         rc = cpu_no_memory(err);
     if (rc == HEARTH_OK) {
         find_last_nodes(&l);
-        rc = lower_nodes(&l, err);
+        find_homes(&l);
+        rc = cpu__find_attentions(&l, err);
     }
+    if (rc == HEARTH_OK)
+        rc = lower_nodes(&l, err);
     if (rc == HEARTH_OK)
         rc = lower_outputs(&l, err);
     if (rc == HEARTH_OK)
         rc = place_buffers(&l, err);
     free(l.values);
     free(l.last_node);
+    free(l.fused);
+    free(l.lazy);
+    free(l.views);
     free(l.buffers);
     free(l.buffer_last_node);
     if (rc != HEARTH_OK) {
@@ -380,10 +477,14 @@ void cpu_plan_destroy(struct cpu_plan *plan)
 {
     if (plan == NULL)
         return;
-    for (uint32_t i = 0; i < plan->step_count; i++)
+    for (uint32_t i = 0; i < plan->step_count; i++) {
         cpu_primitive_destroy(&plan->steps[i].primitive);
+        free(plan->steps[i].conv);
+        free(plan->steps[i].attention);
+    }
     hearth_spec_destroy(&plan->spec);
     free(plan->shapes);
+    free(plan->step_us);
     free(plan->steps);
     free(plan->refs);
     free(plan->outputs);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lowered.c: packed weights, to be kept beside a model and loaded without
- * packing: a head, the list of packs, the weights as they lie in memory.
+ * packing: a head, the list of packs, zeros up to a page, and the weights as
+ * they lie in memory. Where the section stays mapped they are used there: a
+ * load then touches none of them.
  *
  * The list is made anew from the graph at each load, and the section must have
- * the same one, so that no offset of it is ever followed; the weights must have
- * the head's hash. What does not is stale or damaged, and the source is loaded.
+ * the same one, so that no offset of it is ever followed. What is copied must
+ * have the head's hash, too; of what is mapped the core keeps a checksum. What
+ * does not fit is stale or damaged, and the source is loaded.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +18,8 @@
 #include "cpu.h"
 
 #define LOWERED_MAGIC 0x4c555043u /* "CPUL" */
-#define LOWERED_VERSION 1
+#define LOWERED_VERSION 3
+#define PAGE 4096
 
 struct head {
     uint32_t magic, version;
@@ -23,18 +27,18 @@ struct head {
     uint64_t hash; /* of the weights */
 };
 struct entry {
-    uint32_t value, node;
+    uint32_t value, node, kind, size;
     uint64_t bytes, offset, layout_bytes;
 };
 
 int cpu_lowered_key(hearth_dev_t *dev, char *key, uint32_t size)
 {
     const dnnl_version_t *v = dnnl_version();
-    int n =
-        snprintf(key, size,
-                 "cpu " PACKAGE_VERSION " %s block %d oneDNN "
-                 "%d.%d.%d %s",
-                 dev->arch, dev->block, v->major, v->minor, v->patch, v->hash);
+    int n = snprintf(key, size,
+                     "cpu " PACKAGE_VERSION " %s block %d threads %d "
+                     "winograd %d oneDNN %d.%d.%d %s",
+                     dev->arch, dev->block, dev->threads, dev->winograd,
+                     v->major, v->minor, v->patch, v->hash);
     return n > 0 && (uint32_t)n < size ? HEARTH_OK : HEARTH_ETOOBIG;
 }
 
@@ -59,13 +63,22 @@ static struct entry entry_of(const struct cpu_pack *pack)
                           .node = pack->node,
                           .bytes = pack->bytes,
                           .offset = pack->offset,
+                          .kind = (uint32_t)pack->kind,
+                          .size = (uint32_t)pack->size,
                           .layout_bytes = pack->layout != NULL
                                               ? cpu_layout_bytes(pack->layout)
                                               : 0};
 }
 
-/* Between two packs lie bytes that nobody wrote: they are written as zeros. */
-static void clear_gaps(const hearth_dev_model_t *m)
+/* Where the weights begin. */
+static uint64_t start_of(const hearth_dev_model_t *m)
+{
+    uint64_t end =
+        sizeof(struct head) + (uint64_t)m->packs.count * sizeof(struct entry);
+    return (end + PAGE - 1) / PAGE * PAGE;
+}
+
+void cpu_clear_gaps(hearth_dev_model_t *m)
 {
     uint64_t end = 0;
     for (uint32_t i = 0; i < m->packs.count; i++) {
@@ -79,7 +92,7 @@ static void clear_gaps(const hearth_dev_model_t *m)
 int cpu_export_lowered(hearth_dev_model_t *m, const struct hearth_sink *sink,
                        struct hearth_error *err)
 {
-    clear_gaps(m);
+    static const char zeros[PAGE];
     const struct head head = {.magic = LOWERED_MAGIC,
                               .version = LOWERED_VERSION,
                               .pack_count = m->packs.count,
@@ -90,6 +103,10 @@ int cpu_export_lowered(hearth_dev_model_t *m, const struct hearth_sink *sink,
         const struct entry e = entry_of(&m->packs.items[i]);
         rc = sink->write(sink->ctx, &e, sizeof e);
     }
+    uint64_t done =
+        sizeof head + (uint64_t)m->packs.count * sizeof(struct entry);
+    if (rc == HEARTH_OK)
+        rc = sink->write(sink->ctx, zeros, start_of(m) - done);
     if (rc == HEARTH_OK)
         rc = sink->write(sink->ctx, m->weights, m->packs.bytes);
     if (rc != HEARTH_OK)
@@ -101,12 +118,11 @@ int cpu_export_lowered(hearth_dev_model_t *m, const struct hearth_sink *sink,
 
 /* Where the weights are in a section that is this model's; NULL: it is not. */
 static const char *check(const hearth_dev_model_t *m, const char *lowered,
-                         uint64_t bytes)
+                         uint64_t bytes, bool copied)
 {
     struct head head;
-    uint64_t list = (uint64_t)m->packs.count * sizeof(struct entry);
-    if (bytes < sizeof head || bytes - sizeof head < list ||
-        bytes - sizeof head - list != m->packs.bytes)
+    uint64_t start = start_of(m);
+    if (bytes < start || bytes - start != m->packs.bytes)
         return NULL;
     memcpy(&head, lowered, sizeof head);
     if (head.magic != LOWERED_MAGIC || head.version != LOWERED_VERSION ||
@@ -119,7 +135,28 @@ static const char *check(const hearth_dev_model_t *m, const char *lowered,
         if (memcmp(at, &e, sizeof e) != 0)
             return NULL;
     }
-    return hash_of(at, m->packs.bytes) == head.hash ? at : NULL;
+    while (at < lowered + start)
+        if (*at++ != 0)
+            return NULL;
+    return !copied || hash_of(at, m->packs.bytes) == head.hash ? at : NULL;
+}
+
+static int place(hearth_dev_model_t *m, const char *weights, bool stays,
+                 struct hearth_error *err)
+{
+    void *copy;
+    int rc = stays ? cpu_charge(m->dev, m->packs.bytes, err)
+                   : cpu_alloc(m->dev, m->packs.bytes, &copy, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    if (stays) {
+        m->weights = (char *)(uintptr_t)weights; /* nobody writes to them */
+        m->weights_stay = true;
+    } else {
+        m->weights = copy;
+        memcpy(copy, weights, m->packs.bytes);
+    }
+    return HEARTH_OK;
 }
 
 int cpu_load_lowered(hearth_dev_t *dev, hearth_queue_t *copy_queue,
@@ -129,21 +166,25 @@ int cpu_load_lowered(hearth_dev_t *dev, hearth_queue_t *copy_queue,
 {
     (void)copy_queue;
     hearth_dev_model_t *m;
+    const bool stays =
+        load->struct_bytes > offsetof(struct hearth_load, lowered_stays) &&
+        load->lowered_stays && (uintptr_t)lowered % PAGE == 0;
     int rc = cpu_load_begin(dev, load, &m, err);
     if (rc != HEARTH_OK)
         return rc;
-    const char *weights = check(m, lowered, lowered_bytes);
+    const char *weights = check(m, lowered, lowered_bytes, !stays);
     if (weights == NULL)
         rc = hearth_fail(err, HEARTH_EMODEL,
                          "cpu: the packed weights are stale or damaged; load "
                          "the model from its source");
     else if (load->cancelled != NULL && load->cancelled(load->ctx))
         rc = hearth_fail(err, HEARTH_ECANCELED, "cpu: the load was given up");
+    else
+        rc = place(m, weights, stays, err);
     if (rc != HEARTH_OK) {
         cpu_unload(m);
         return rc;
     }
-    memcpy(m->weights, weights, m->packs.bytes);
     if (load->progress != NULL)
         load->progress(load->ctx, m->packs.bytes, m->packs.bytes);
     *model_bytes = m->packs.bytes;

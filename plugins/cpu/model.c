@@ -13,20 +13,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu.h"
+#include "gemm.h"
+#include "winograd.h"
 
 /* ---- Nominal shapes ---- */
 
+static struct hearth_shape input_shape(const struct hearth_graph *g, uint32_t k)
+{
+    return hearth_graph_shape(hearth_graph_value(g, hearth_graph_inputs(g)[k]));
+}
+
+/* A symbol that is the first dimension of an input is most likely a batch: 1,
+ * wherever else it stands; others are <size>. <first> has a place for each. */
 static void fill_shapes(const struct hearth_graph *g, int64_t size,
-                        struct hearth_shape *shapes)
+                        uint8_t *first, struct hearth_shape *shapes)
 {
     for (uint32_t k = 0; k < g->input_count; k++) {
-        shapes[k] = hearth_graph_shape(
-            hearth_graph_value(g, hearth_graph_inputs(g)[k]));
-        for (int i = 0; i < shapes[k].rank; i++)
-            if (HEARTH_DIM_IS_SYMBOL(shapes[k].dims[i]))
-                shapes[k].dims[i] = i == 0 ? 1 : size;
+        shapes[k] = input_shape(g, k);
+        if (shapes[k].rank > 0 && HEARTH_DIM_IS_SYMBOL(shapes[k].dims[0]))
+            first[HEARTH_DIM_SYMBOL_INDEX(shapes[k].dims[0])] = 1;
     }
+    for (uint32_t k = 0; k < g->input_count; k++)
+        for (int i = 0; i < shapes[k].rank; i++) {
+            int64_t *dim = &shapes[k].dims[i];
+            if (HEARTH_DIM_IS_SYMBOL(*dim))
+                *dim = first[HEARTH_DIM_SYMBOL_INDEX(*dim)] ? 1 : size;
+        }
 }
 
 static int nominal_spec(const struct hearth_graph *g,
@@ -34,23 +46,30 @@ static int nominal_spec(const struct hearth_graph *g,
                         const struct hearth_shape *shapes,
                         struct hearth_spec *spec, struct hearth_error *err)
 {
-    static const int64_t sizes[] = {1, 8, 32, 64, 128, 224, 256, 299, 512};
+    static const int64_t sizes[] = {1,   8,   32,  64,  128,
+                                    224, 256, 299, 512, 1024};
     struct hearth_shape *own;
+    uint8_t *first_dims;
     struct hearth_error first = {0};
     int rc = HEARTH_ESHAPE;
     if (shapes != NULL)
         return hearth_spec_create(spec, g, weights, shapes, err);
     own = cpu_calloc((size_t)g->input_count + 1, sizeof *own);
-    if (own == NULL)
+    first_dims = cpu_calloc((size_t)g->symbol_count + 1, 1);
+    if (own == NULL || first_dims == NULL) {
+        free(own);
+        free(first_dims);
         return cpu_no_memory(err);
+    }
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct hearth_error *e = i == 0 ? &first : NULL;
-        fill_shapes(g, sizes[i], own);
+        fill_shapes(g, sizes[i], first_dims, own);
         rc = hearth_spec_create(spec, g, weights, own, e);
         if (rc == HEARTH_OK || rc == HEARTH_ENOMEM || rc == HEARTH_EIO)
             break;
     }
     free(own);
+    free(first_dims);
     if (rc != HEARTH_OK && err != NULL)
         *err = first;
     return rc;
@@ -83,9 +102,7 @@ static int measure(hearth_dev_t *dev, const struct hearth_graph *graph,
     if (rc == HEARTH_OK) {
         /* With the plan that its first run makes. */
         out->model_bytes = packs.bytes + plan->own_bytes;
-        /* What a change of layout needs beside its two ends is less than one of
-         * them. */
-        out->load_bytes = 2 * packs.staging;
+        out->load_bytes = packs.staging;
         out->arena_bytes = plan->arena_bytes;
         cpu_plan_destroy(plan);
     }
@@ -113,6 +130,44 @@ static int footprint(hearth_dev_t *dev, const struct hearth_graph *graph,
 
 /* ---- load, unload ---- */
 
+static int pack_whole(hearth_dev_t *dev, const struct cpu_pack *pack,
+                      const void *src, void *dst, struct hearth_error *err)
+{
+    if (pack->kind == CPU_PACK_WINOGRAD)
+        cpu_winograd_pack(&pack->conv, pack->size, src, dst);
+    else if (pack->kind == CPU_PACK_GEMM || pack->kind == CPU_PACK_PATCHES)
+        cpu_gemm_pack(src, pack->k_step, pack->n_step, pack->k, pack->n,
+                      dev->block, dst);
+    else
+        return cpu_pack(dev, &pack->conv, pack->layout, src, dst, err);
+    return HEARTH_OK;
+}
+
+/* Several groups as one, zeros between them. */
+static int pack_aligned(hearth_dev_t *dev, const struct cpu_pack *pack,
+                        const float *src, void *dst, struct hearth_error *err)
+{
+    const struct cpu_conv *c = &pack->conv;
+    void *copy;
+    if (c->merged <= 1)
+        return pack_whole(dev, pack, src, dst, err);
+    int64_t in = c->in_channels / c->groups, own = in / c->merged;
+    int64_t group = c->out_channels / c->groups / c->merged, taps = 1;
+    for (int i = 0; i < c->rank; i++)
+        taps *= c->window.kernel[i];
+    uint64_t bytes = (uint64_t)(c->out_channels * in * taps) * sizeof *src;
+    int rc = cpu_alloc(dev, bytes, &copy, err);
+    if (rc != HEARTH_OK)
+        return rc;
+    memset(copy, 0, bytes);
+    for (int64_t o = 0; o < c->out_channels; o++)
+        memcpy((float *)copy + (o * in + o / group % c->merged * own) * taps,
+               src + o * own * taps, (size_t)(own * taps) * sizeof *src);
+    rc = pack_whole(dev, pack, copy, dst, err);
+    cpu_free(dev, copy, bytes);
+    return rc;
+}
+
 /* ONNX aligns nothing, and oneDNN and OpenMP loops want whole floats. */
 static int pack_unaligned(hearth_dev_t *dev, const struct cpu_pack *pack,
                           const void *src, uint64_t bytes, void *dst,
@@ -123,7 +178,7 @@ static int pack_unaligned(hearth_dev_t *dev, const struct cpu_pack *pack,
     if (rc != HEARTH_OK)
         return rc;
     memcpy(copy, src, bytes);
-    rc = cpu_pack(dev, &pack->conv, pack->layout, copy, dst, err);
+    rc = pack_aligned(dev, pack, copy, dst, err);
     cpu_free(dev, copy, bytes);
     return rc;
 }
@@ -136,7 +191,7 @@ static int load_pack(hearth_dev_model_t *m, const struct cpu_pack *pack,
         hearth_graph_value(m->graph, pack->value);
     char *dst = m->weights + pack->offset;
     const void *src;
-    if (pack->layout == NULL)
+    if (pack->kind == CPU_PACK_PLAIN)
         return weights->read(weights->ctx, v->segment, v->offset, v->bytes, dst,
                              err);
     int rc =
@@ -145,7 +200,7 @@ static int load_pack(hearth_dev_model_t *m, const struct cpu_pack *pack,
         return rc;
     if ((uintptr_t)src % sizeof(float) != 0)
         return pack_unaligned(m->dev, pack, src, v->bytes, dst, err);
-    return cpu_pack(m->dev, &pack->conv, pack->layout, src, dst, err);
+    return pack_aligned(m->dev, pack, src, dst, err);
 }
 
 static int load_weights(hearth_dev_model_t *m, const struct hearth_load *load,
@@ -171,6 +226,7 @@ static void drop_plan(hearth_dev_model_t *m, int i)
 {
     if (m->plans[i] == NULL)
         return;
+    cpu_profile_report(m->plans[i], m->graph);
     m->plan_bytes -= m->plans[i]->own_bytes;
     cpu_uncharge(m->dev, m->plans[i]->own_bytes);
     cpu_plan_destroy(m->plans[i]);
@@ -181,7 +237,10 @@ void cpu_unload(hearth_dev_model_t *m)
 {
     for (int i = 0; i < CPU_PLANS_MAX; i++)
         drop_plan(m, i);
-    cpu_free(m->dev, m->weights, m->packs.bytes);
+    if (m->weights_stay)
+        cpu_uncharge(m->dev, m->packs.bytes);
+    else
+        cpu_free(m->dev, m->weights, m->packs.bytes);
     cpu_packs_destroy(&m->packs);
     free(m);
     cpu_kernels_forget();
@@ -191,7 +250,6 @@ int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
                    hearth_dev_model_t **out, struct hearth_error *err)
 {
     struct hearth_spec spec;
-    void *weights = NULL;
     cpu_bind_thread(dev);
     hearth_dev_model_t *m = cpu_calloc(1, sizeof *m);
     if (m == NULL)
@@ -203,9 +261,6 @@ int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
         rc = cpu_packs_create(dev, load->graph, &spec, &m->packs, err);
         hearth_spec_destroy(&spec);
     }
-    if (rc == HEARTH_OK)
-        rc = cpu_alloc(dev, m->packs.bytes, &weights, err);
-    m->weights = weights;
     if (rc == HEARTH_OK)
         *out = m;
     else
@@ -219,14 +274,19 @@ static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
 {
     (void)copy_queue;
     hearth_dev_model_t *m;
+    void *weights = NULL;
     int rc = cpu_load_begin(dev, load, &m, err);
     if (rc != HEARTH_OK)
         return rc;
-    rc = load_weights(m, load, err);
+    rc = cpu_alloc(dev, m->packs.bytes, &weights, err);
+    m->weights = weights;
+    if (rc == HEARTH_OK)
+        rc = load_weights(m, load, err);
     if (rc != HEARTH_OK) {
         cpu_unload(m);
         return rc;
     }
+    cpu_clear_gaps(m);
     *model_bytes = m->packs.bytes;
     *out = m;
     return HEARTH_OK;
@@ -243,7 +303,7 @@ static int read_loaded(void *ctx, uint32_t segment, uint64_t offset,
         const struct cpu_pack *pack = &m->packs.items[i];
         const struct hearth_graph_value *v =
             hearth_graph_value(m->graph, pack->value);
-        if (pack->layout != NULL || v->segment != segment ||
+        if (pack->kind != CPU_PACK_PLAIN || v->segment != segment ||
             v->offset != offset || v->bytes != bytes)
             continue;
         memcpy(dst, m->weights + pack->offset, bytes);
@@ -293,6 +353,8 @@ static int new_plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
         return rc;
     }
     m->plan_bytes += plan->own_bytes;
+    if (plan->interpreted && m->arena_bytes > plan->arena_bytes)
+        plan->arena_bytes = m->arena_bytes;
     memcpy(plan->shapes, shapes, m->graph->input_count * sizeof *shapes);
     *out = plan;
     return HEARTH_OK;
@@ -335,7 +397,11 @@ static int run_steps(struct cpu_run *run, int64_t deadline_us,
                                "the deadline passed after %" PRIu32
                                " of %" PRIu32 " steps; allow more time",
                                i, p->step_count);
+        const bool profile = run->dev->profile;
+        int64_t began = profile ? cpu_profile_now() : 0;
         int rc = step->run(run, step, err);
+        if (profile)
+            cpu_profile_step(p, i, cpu_profile_now() - began);
         if (rc != HEARTH_OK) {
             const struct hearth_graph_node *node =
                 hearth_graph_node(run->graph, step->node);
@@ -373,11 +439,13 @@ static int execute(hearth_dev_model_t *m, hearth_queue_t *queue,
 {
     (void)queue;
     struct hearth_error error = {0};
+    /* Where values of no elements are when there is no room for any other. */
+    static _Alignas(64) char nowhere[64];
     struct cpu_run run = {.dev = m->dev,
                           .graph = m->graph,
                           .plan = find_plan(m, e->inputs, NULL),
-                          .arena = e->arena,
-                          .weights = m->weights,
+                          .arena = e->arena != NULL ? e->arena : nowhere,
+                          .weights = m->weights != NULL ? m->weights : nowhere,
                           .inputs = e->inputs};
     if (run.plan == NULL)
         return hearth_fail(err, HEARTH_EBUG,
@@ -386,8 +454,9 @@ static int execute(hearth_dev_model_t *m, hearth_queue_t *queue,
         return hearth_fail(err, HEARTH_EBUG,
                            "cpu: a run in too small an arena; report this");
     cpu_bind_thread(m->dev);
-    int rc = run_steps(&run, e->deadline_us, &error);
-    if (rc == HEARTH_OK)
+    int rc = run.plan->interpreted ? cpu_interpret(m, run.plan, e, &error)
+                                   : run_steps(&run, e->deadline_us, &error);
+    if (rc == HEARTH_OK && !run.plan->interpreted)
         rc = give_outputs(&run, e, &error);
     e->done(e->ctx, rc, rc != HEARTH_OK ? &error : NULL);
     return HEARTH_OK;

@@ -6,7 +6,10 @@
  */
 #include <stdlib.h>
 
+#include "attention.h"
 #include "nodes.h"
+#include "patches.h"
+#include "winograd.h"
 
 /* ---- The reference ---- */
 
@@ -19,40 +22,57 @@ static void *eval_place(void *ctx, uint32_t value, bool output, uint32_t k)
 {
     const struct eval *e = ctx;
     const struct cpu_ref *in = &e->run->plan->refs[e->step->first_ref];
+    const struct hearth_graph_node *node =
+        hearth_graph_node(e->run->graph, e->step->node);
     (void)value;
-    return cpu_at(e->run, output ? &e->step->refs[k] : &in[k]);
+    if (!output)
+        return cpu_at(e->run, &in[k]);
+    return cpu_at(e->run, k < CPU_ARGS_MAX ? &e->step->refs[k]
+                                           : &in[node->input_count + k]);
 }
 
-static int run_eval(const struct cpu_run *run, struct cpu_step *step,
-                    struct hearth_error *err)
+int cpu__run_eval(const struct cpu_run *run, struct cpu_step *step,
+                  struct hearth_error *err)
 {
     struct eval e = {run, step};
     return hearth_op_run(run->graph, &run->plan->spec, step->node,
                          &run->plan->scratch, eval_place, &e, err);
 }
 
-int cpu__lower_eval(struct lowering *l, struct hearth_error *err)
+int cpu__lower_as(struct lowering *l, const struct cpu_step *how,
+                  struct hearth_error *err)
 {
     const struct hearth_graph_node *node = this_node(l);
-    struct cpu_step step = {.run = run_eval};
+    struct cpu_step step = *how;
     struct cpu_ref few[16], *refs = few;
     int rc = HEARTH_OK;
-    if (node->input_count > 16 &&
-        (refs = cpu_calloc(node->input_count, sizeof *refs)) == NULL)
+    uint32_t count = node->input_count;
+    if (node->output_count > CPU_ARGS_MAX)
+        count += node->output_count;
+    if (count > 16 && (refs = cpu_calloc(count, sizeof *refs)) == NULL)
         return cpu_no_memory(err);
-    for (uint32_t k = 0; rc == HEARTH_OK && k < node->input_count; k++) {
+    for (uint32_t k = 0; k < count; k++)
         refs[k] = (struct cpu_ref){.place = CPU_NOWHERE};
+    for (uint32_t k = 0; rc == HEARTH_OK && k < node->input_count; k++)
         if (input(l, k) != HEARTH_NO_VALUE)
             rc = cpu__need(l, input(l, k), false, &refs[k], err);
-    }
-    for (uint32_t k = 0; rc == HEARTH_OK && k < node->output_count; k++)
+    for (uint32_t k = 0; rc == HEARTH_OK && k < node->output_count; k++) {
+        struct cpu_ref *ref =
+            k < CPU_ARGS_MAX ? &step.refs[k] : &refs[node->input_count + k];
         if (output(l, k) != HEARTH_NO_VALUE)
-            rc = cpu__output(l, output(l, k), false, &step.refs[k], err);
+            rc = cpu__output(l, output(l, k), false, ref, err);
+    }
     if (rc == HEARTH_OK)
-        rc = cpu__step(l, &step, refs, node->input_count, err);
+        rc = cpu__step(l, &step, refs, count, err);
     if (refs != few)
         free(refs);
     return rc;
+}
+
+int cpu__lower_eval(struct lowering *l, struct hearth_error *err)
+{
+    const struct cpu_step step = {.run = cpu__run_eval};
+    return cpu__lower_as(l, &step, err);
 }
 
 /* ---- Conv ---- */
@@ -77,8 +97,8 @@ static int residual(struct lowering *l, bool blocked, const struct cpu_ref *src,
     int rc = cpu__need(l, z, blocked, &from, err);
     if (rc != HEARTH_OK)
         return rc;
-    /* A view of the residual may be what is convolved. */
-    if (cpu__is_last_use(l, &from) && !cpu__same_place(&from, src)) {
+    /* A view of the residual, or a part, may be what is convolved. */
+    if (cpu__is_last_use(l, &from) && !cpu__same_buffer(&from, src)) {
         *dst = from;
         cpu__map(l, y, blocked, from);
         return HEARTH_OK;
@@ -88,6 +108,58 @@ static int residual(struct lowering *l, bool blocked, const struct cpu_ref *src,
     copy.refs[1] = *dst;
     copy.n[0] = buffer_count(l, y, blocked) * (int64_t)sizeof(float);
     return rc == HEARTH_OK ? cpu__step(l, &copy, NULL, 0, err) : rc;
+}
+
+/* n: Winograd's size, 1: bias; refs: src, weights, dst, scratch, bias */
+static int run_winograd(const struct cpu_run *run, struct cpu_step *step,
+                        struct hearth_error *err)
+{
+    (void)err;
+    cpu_winograd_run(step->conv, (int)step->n[0], run->dev->threads,
+                     cpu_at(run, &step->refs[0]), cpu_at(run, &step->refs[1]),
+                     cpu_at(run, &step->refs[4]), cpu_at(run, &step->refs[2]),
+                     cpu_at(run, &step->refs[3]));
+    return HEARTH_OK;
+}
+
+/* refs: src, weights, dst, scratch, bias */
+static int run_patches(const struct cpu_run *run, struct cpu_step *step,
+                       struct hearth_error *err)
+{
+    (void)err;
+    cpu_patches_run(step->conv, cpu_at(run, &step->refs[0]),
+                    cpu_at(run, &step->refs[1]), cpu_at(run, &step->refs[4]),
+                    cpu_at(run, &step->refs[2]), cpu_at(run, &step->refs[3]));
+    return HEARTH_OK;
+}
+
+/* One of our own; <refs>: src, weights, [bias], dst */
+static int conv_step(struct lowering *l, const struct cpu_conv *conv,
+                     const struct cpu_pack *pack, const struct cpu_ref *refs,
+                     struct hearth_error *err)
+{
+    bool winograd = pack->kind == CPU_PACK_WINOGRAD;
+    struct cpu_step step = {.run = winograd ? run_winograd : run_patches,
+                            .n = {pack->size}};
+    int threads = l->dev->threads;
+    step.refs[0] = refs[0];
+    step.refs[1] = refs[1];
+    step.refs[2] = refs[conv->bias ? 3 : 2];
+    if (conv->bias)
+        step.refs[4] = refs[2];
+    step.refs[3] = cpu__buffer(
+        l, winograd ? cpu_winograd_scratch(conv, pack->size, threads)
+                    : cpu_patches_scratch(conv, threads));
+    step.conv = cpu_calloc(1, sizeof *step.conv);
+    if (step.conv == NULL || step.refs[3].place == CPU_NOWHERE) {
+        free(step.conv);
+        return cpu_no_memory(err);
+    }
+    *step.conv = *conv;
+    int rc = cpu__step(l, &step, NULL, 0, err);
+    if (rc != HEARTH_OK)
+        free(step.conv);
+    return rc;
 }
 
 static int lower_conv(struct lowering *l, struct hearth_error *err)
@@ -122,6 +194,8 @@ static int lower_conv(struct lowering *l, struct hearth_error *err)
     else if (rc == HEARTH_OK)
         rc =
             cpu__output(l, output(l, 0), conv.dst_blocked, &refs[count++], err);
+    if (rc == HEARTH_OK && pack->kind != CPU_PACK_CONV)
+        return conv_step(l, &conv, pack, refs, err);
     if (rc == HEARTH_OK)
         rc = cpu_conv_create(l->dev, &conv, pack->layout, &primitive, &slow,
                              err);
@@ -199,13 +273,13 @@ static int lower_pool(struct lowering *l, bool max, struct hearth_error *err)
     return cpu__primitive_step(l, &primitive, refs, 2, err);
 }
 
-/* n: channels of all pictures, pixels, block */
+/* n: pictures, channels, pixels, block */
 static int run_means(const struct cpu_run *run, struct cpu_step *step,
                      struct hearth_error *err)
 {
     (void)err;
     cpu_channel_means(cpu_at(run, &step->refs[0]), cpu_at(run, &step->refs[1]),
-                      step->n[0], step->n[1], (int)step->n[2]);
+                      step->n[0], step->n[1], step->n[2], (int)step->n[3]);
     return HEARTH_OK;
 }
 
@@ -237,20 +311,22 @@ static int lower_means(struct lowering *l, struct hearth_error *err)
     int64_t count = count_of(l, x);
     if (!is_f32(l, x) || s->rank < 3 || count <= 0)
         return cpu__lower_eval(l, err);
-    bool blocked = cpu__is_blocked(l, x) && blocks_are_full(l, x);
-    step.n[0] = s->dims[0] * s->dims[1];
-    step.n[1] = count / step.n[0];
-    step.n[2] = blocked ? l->dev->block : 1;
+    bool blocked = cpu__is_blocked(l, x);
+    step.n[0] = s->dims[0];
+    step.n[1] = s->dims[1];
+    step.n[2] = count / step.n[0] / step.n[1];
+    step.n[3] = blocked ? l->dev->block : 1;
     int rc = cpu__need(l, x, blocked, &step.refs[0], err);
     if (rc == HEARTH_OK)
         rc = cpu__output(l, y, false, &step.refs[1], err);
     /* One pixel: both layouts are one. */
-    if (rc == HEARTH_OK && blocked && info(l, y)->shape.rank == 4)
+    if (rc == HEARTH_OK && blocked && blocks_are_full(l, x) &&
+        info(l, y)->shape.rank == 4)
         cpu__map(l, y, true, step.refs[1]);
     return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
 }
 
-/* ---- Softmax, Concat, views ---- */
+/* ---- Softmax, views ---- */
 
 static int run_softmax(const struct cpu_run *run, struct cpu_step *step,
                        struct hearth_error *err)
@@ -279,62 +355,8 @@ static int lower_softmax(struct lowering *l, struct hearth_error *err)
     return rc == HEARTH_OK ? cpu__step(l, &step, NULL, 0, err) : rc;
 }
 
-/* n: rows, inputs, whole pixels of a blocked channel, 1 where that is so */
-static int run_concat(const struct cpu_run *run, struct cpu_step *step,
-                      struct hearth_error *err)
-{
-    const struct hearth_graph_node *node =
-        hearth_graph_node(run->graph, step->node);
-    (void)err;
-    char *to = cpu_at(run, &step->refs[0]);
-    for (int64_t row = 0; row < step->n[0]; row++)
-        for (uint32_t k = 0; k < node->input_count; k++) {
-            const struct hearth_value_info *in =
-                &run->plan->spec
-                     .values[hearth_graph_input(run->graph, node, k)];
-            uint64_t bytes = 0;
-            (void)hearth_shape_bytes(&in->shape, in->dtype, &bytes);
-            bytes /= (uint64_t)step->n[0];
-            if (bytes == 0)
-                continue;
-            const char *from =
-                cpu_at(run, &run->plan->refs[step->first_ref + k]);
-            memcpy(to, from + (uint64_t)row * bytes, bytes);
-            to += bytes;
-        }
-    return HEARTH_OK;
-}
-
-static int lower_concat(struct lowering *l, struct hearth_error *err)
-{
-    const struct hearth_graph_node *node = this_node(l);
-    const struct hearth_shape *s = &info(l, output(l, 0))->shape;
-    struct cpu_step step = {.run = run_concat};
-    struct cpu_ref few[32];
-    int64_t axis = hearth_attr_int(l->g, node, HEARTH_ATTR_AXIS, 0);
-    axis += axis < 0 ? s->rank : 0;
-    bool blocked = axis == 1 && is_f32(l, input(l, 0));
-    if (node->input_count > 32 || count_of(l, output(l, 0)) <= 0)
-        return cpu__lower_eval(l, err);
-    /* Whole blocks of channels follow each other: the same copy. */
-    for (uint32_t k = 0; blocked && k < node->input_count; k++)
-        blocked =
-            cpu__is_blocked(l, input(l, k)) && blocks_are_full(l, input(l, k));
-    step.n[0] = 1;
-    for (int i = 0; i < axis; i++)
-        step.n[0] *= s->dims[i];
-    int rc = HEARTH_OK;
-    for (uint32_t k = 0; rc == HEARTH_OK && k < node->input_count; k++)
-        rc = cpu__need(l, input(l, k), blocked, &few[k], err);
-    if (rc == HEARTH_OK)
-        rc = cpu__output(l, output(l, 0), blocked, &step.refs[0], err);
-    if (rc == HEARTH_OK)
-        rc = cpu__step(l, &step, few, node->input_count, err);
-    return rc;
-}
-
 /* The same bytes under another shape. */
-static int lower_view(struct lowering *l, struct hearth_error *err)
+int cpu__lower_view(struct lowering *l, struct hearth_error *err)
 {
     struct cpu_ref ref;
     uint64_t bytes;
@@ -346,8 +368,32 @@ static int lower_view(struct lowering *l, struct hearth_error *err)
     return rc;
 }
 
+/* The result is input 0, in every layout in which that is there. */
+static void lower_same(struct lowering *l)
+{
+    const struct value *x = &l->values[input(l, 0)];
+    if (x->plain.place != CPU_NOWHERE)
+        cpu__map(l, output(l, 0), false, x->plain);
+    if (x->blocked.place != CPU_NOWHERE)
+        cpu__map(l, output(l, 0), true, x->blocked);
+}
+
 int cpu__lower_node(struct lowering *l, struct hearth_error *err)
 {
+    int rc;
+    switch ((enum cpu_fused)l->fused[l->node]) {
+    case CPU_FUSED_NOT:
+        break;
+    case CPU_FUSED_PART:
+        return HEARTH_OK;
+    case CPU_FUSED_ATTENTION:
+        return cpu__lower_attention(l, err);
+    case CPU_FUSED_VIEW:
+        lower_same(l);
+        return HEARTH_OK;
+    }
+    if (cpu__lower_lazily(l, &rc, err))
+        return rc;
     switch (this_node(l)->op) {
     case HEARTH_OP_CONV:
         return lower_conv(l, err);
@@ -361,17 +407,53 @@ int cpu__lower_node(struct lowering *l, struct hearth_error *err)
     case HEARTH_OP_CLIP:
     case HEARTH_OP_SIGMOID:
     case HEARTH_OP_TANH:
+    case HEARTH_OP_LEAKY_RELU:
+    case HEARTH_OP_HARD_SIGMOID:
+    case HEARTH_OP_HARD_SWISH:
+    case HEARTH_OP_ERF:
+    case HEARTH_OP_GELU:
+    case HEARTH_OP_SQRT:
+    case HEARTH_OP_EXP:
+    case HEARTH_OP_LOG:
+    case HEARTH_OP_NEG:
+    case HEARTH_OP_ABS:
+    case HEARTH_OP_RECIPROCAL:
+    case HEARTH_OP_FLOOR:
+    case HEARTH_OP_CEIL:
         return cpu__lower_unary(l, err);
     case HEARTH_OP_ADD:
     case HEARTH_OP_SUB:
     case HEARTH_OP_MUL:
     case HEARTH_OP_DIV:
+    case HEARTH_OP_POW:
+    case HEARTH_OP_MIN:
+    case HEARTH_OP_MAX:
         return cpu__lower_binary(l, err);
     case HEARTH_OP_BATCH_NORMALIZATION:
         return cpu__lower_batchnorm(l, err);
     case HEARTH_OP_REDUCE_MEAN:
         return is_spatial_mean(l) ? lower_means(l, err)
-                                  : cpu__lower_eval(l, err);
+                                  : cpu__lower_reduce(l, err);
+    case HEARTH_OP_REDUCE_SUM:
+        return cpu__lower_reduce(l, err);
+    case HEARTH_OP_LAYER_NORMALIZATION:
+        return cpu__lower_layer_norm(l, err);
+    case HEARTH_OP_LRN:
+        return cpu__lower_lrn(l, err);
+    case HEARTH_OP_TRANSPOSE:
+        return cpu__lower_transpose(l, err);
+    case HEARTH_OP_EXPAND:
+        return cpu__lower_expand(l, err);
+    case HEARTH_OP_TILE:
+        return cpu__lower_tile(l, err);
+    case HEARTH_OP_SLICE:
+        return cpu__lower_slice(l, err);
+    case HEARTH_OP_GATHER:
+        return cpu__lower_gather(l, err);
+    case HEARTH_OP_WHERE:
+        return cpu__lower_where(l, err);
+    case HEARTH_OP_CAST:
+        return cpu__lower_cast(l, err);
     case HEARTH_OP_GEMM:
         return cpu__lower_gemm(l, err);
     case HEARTH_OP_MATMUL:
@@ -379,13 +461,13 @@ int cpu__lower_node(struct lowering *l, struct hearth_error *err)
     case HEARTH_OP_SOFTMAX:
         return lower_softmax(l, err);
     case HEARTH_OP_CONCAT:
-        return lower_concat(l, err);
+        return cpu__lower_concat(l, err);
     case HEARTH_OP_RESHAPE:
     case HEARTH_OP_FLATTEN:
     case HEARTH_OP_SQUEEZE:
     case HEARTH_OP_UNSQUEEZE:
     case HEARTH_OP_IDENTITY:
-        return lower_view(l, err);
+        return cpu__lower_view(l, err);
     default:
         return cpu__lower_eval(l, err);
     }

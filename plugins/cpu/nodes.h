@@ -78,12 +78,38 @@ static inline void put_act(const struct lowering *l, struct cpu_step *step,
 
 /* nodes.c: through the operator's row, on plain rows. */
 int cpu__lower_eval(struct lowering *l, struct hearth_error *err);
+int cpu__run_eval(const struct cpu_run *run, struct cpu_step *step,
+                  struct hearth_error *err);
+/* The same places, another way to run: outputs are the step's references, the
+ * inputs, plain, those in the plan from first_ref on. */
+int cpu__lower_as(struct lowering *l, const struct cpu_step *how,
+                  struct hearth_error *err);
+/* Input 0 under another shape. */
+int cpu__lower_view(struct lowering *l, struct hearth_error *err);
 /* elementwise.c */
 int cpu__lower_unary(struct lowering *l, struct hearth_error *err);
 int cpu__lower_binary(struct lowering *l, struct hearth_error *err);
 int cpu__lower_batchnorm(struct lowering *l, struct hearth_error *err);
+/* concat.c */
+int cpu__lower_concat(struct lowering *l, struct hearth_error *err);
 /* matmul.c */
 int cpu__lower_gemm(struct lowering *l, struct hearth_error *err);
 int cpu__lower_matmul(struct lowering *l, struct hearth_error *err);
+/* lower_move.c */
+int cpu__lower_transpose(struct lowering *l, struct hearth_error *err);
+int cpu__lower_expand(struct lowering *l, struct hearth_error *err);
+int cpu__lower_tile(struct lowering *l, struct hearth_error *err);
+int cpu__lower_slice(struct lowering *l, struct hearth_error *err);
+int cpu__lower_gather(struct lowering *l, struct hearth_error *err);
+int cpu__lower_where(struct lowering *l, struct hearth_error *err);
+int cpu__lower_cast(struct lowering *l, struct hearth_error *err);
+/* A Slice's result: steps along its axes out of the operand's, and the first
+ * element; false: its numbers are not known here. */
+bool cpu__slice_steps(const struct lowering *l, const int64_t *own, int64_t *by,
+                      int64_t *first);
+/* lower_rows.c */
+int cpu__lower_reduce(struct lowering *l, struct hearth_error *err);
+int cpu__lower_layer_norm(struct lowering *l, struct hearth_error *err);
+int cpu__lower_lrn(struct lowering *l, struct hearth_error *err);
 
 #endif

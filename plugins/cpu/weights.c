@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu.h"
+#include "gemm.h"
+#include "patches.h"
+#include "winograd.h"
 
 static const struct hearth_graph_value *value_of(const struct hearth_graph *g,
                                                  uint32_t v)
@@ -61,6 +63,19 @@ static bool can_block(const struct cpu_conv *c)
                             (in % c->block == 0 && out % c->block == 0));
 }
 
+/* The fewest groups whose channels fill blocks together; 1: none do. */
+static int64_t groups_to_merge(const struct cpu_conv *c)
+{
+    int64_t in = c->in_channels / c->groups, out = c->out_channels / c->groups;
+    if (c->rank != 2 || c->groups == 1 || (in == 1 && out == 1))
+        return 1;
+    for (int64_t n = 1; n <= 4; n *= 2)
+        if (in * n % c->block == 0 && out * n % c->block == 0 &&
+            c->groups % n == 0)
+            return n;
+    return 1;
+}
+
 bool cpu_conv_of_node(const hearth_dev_t *dev, const struct hearth_graph *g,
                       const struct hearth_spec *spec, uint32_t n,
                       struct cpu_conv *c)
@@ -90,6 +105,8 @@ bool cpu_conv_of_node(const hearth_dev_t *dev, const struct hearth_graph *g,
     c->alpha = (float)hearth_attr_float(g, node, HEARTH_ATTR_ALPHA, -INFINITY);
     c->beta = (float)hearth_attr_float(g, node, HEARTH_ATTR_BETA, INFINITY);
     c->block = dev->block;
+    c->merged = groups_to_merge(c);
+    c->groups /= c->merged;
     /* Nothing to compute is left to the reference, which does just that. */
     for (int i = 0; i < c->rank; i++)
         if (c->window.in[i] <= 0 || c->window.out[i] <= 0)
@@ -138,8 +155,19 @@ static bool place(struct cpu_packs *packs, struct cpu_pack *pack)
            ((packs->bytes &= ~(uint64_t)(CPU_ALIGNMENT - 1)), true);
 }
 
-/* Blocked if oneDNN has a kernel for that, else plain if it has one for that,
- * else whatever its reference does. */
+static void put_patches(struct cpu_pack *pack)
+{
+    cpu_layout_free(pack->layout);
+    pack->layout = NULL;
+    pack->kind = CPU_PACK_PATCHES;
+    pack->k = cpu_patches_depth(&pack->conv);
+    pack->n = pack->conv.out_channels;
+    pack->k_step = 1;
+    pack->n_step = pack->k;
+}
+
+/* Blocked if oneDNN has a kernel for that, else ours, else plain if it has one
+ * for that, else whatever its reference does. */
 static int choose_layout(hearth_dev_t *dev, struct cpu_pack *pack,
                          struct hearth_error *err)
 {
@@ -148,6 +176,10 @@ static int choose_layout(hearth_dev_t *dev, struct cpu_pack *pack,
     if ((rc == HEARTH_OK && !slow) || rc == HEARTH_ENOMEM ||
         !pack->conv.dst_blocked)
         return rc;
+    if (cpu_patches_can(&pack->conv)) {
+        put_patches(pack);
+        return HEARTH_OK;
+    }
     struct cpu_conv plain = pack->conv;
     cpu_layout_t *layout = NULL;
     bool plain_slow = false;
@@ -172,6 +204,13 @@ static int add_conv(hearth_dev_t *dev, const struct hearth_graph *g,
     if (pack == NULL)
         return cpu_no_memory(err);
     pack->conv = *conv;
+    pack->size = dev->winograd ? cpu_winograd_choose(conv) : 0;
+    if (pack->size != 0) {
+        pack->kind = CPU_PACK_WINOGRAD;
+        pack->bytes = cpu_winograd_bytes(conv, pack->size);
+        return HEARTH_OK;
+    }
+    pack->kind = CPU_PACK_CONV;
     int rc = choose_layout(dev, pack, err);
     if (rc != HEARTH_OK) {
         hearth_fail_prefix(
@@ -179,8 +218,90 @@ static int add_conv(hearth_dev_t *dev, const struct hearth_graph *g,
             hearth_graph_string(g, hearth_graph_node(g, node)->name));
         return rc;
     }
-    pack->bytes = cpu_layout_bytes(pack->layout);
+    pack->bytes = pack->kind == CPU_PACK_PATCHES
+                      ? cpu_gemm_packed_bytes(pack->k, pack->n, dev->block)
+                      : cpu_layout_bytes(pack->layout);
     return HEARTH_OK;
+}
+
+/* Gemm's other operands are such that a product and a row of biases is all. */
+static bool is_simple_gemm(const struct hearth_graph *g,
+                           const struct hearth_spec *spec,
+                           const struct hearth_graph_node *node)
+{
+    uint32_t c = hearth_graph_input(g, node, 2);
+    bool t = hearth_attr_int(g, node, HEARTH_ATTR_TRANS_B, 0) != 0;
+    if (hearth_attr_int(g, node, HEARTH_ATTR_TRANS_A, 0) != 0 ||
+        hearth_attr_float(g, node, HEARTH_ATTR_GEMM_ALPHA, 1) != 1)
+        return false;
+    if (c == HEARTH_NO_VALUE)
+        return true;
+    const struct hearth_shape *s = &spec->values[c].shape;
+    int64_t count;
+    int64_t n =
+        spec->values[hearth_graph_input(g, node, 1)].shape.dims[t ? 0 : 1];
+    return hearth_attr_float(g, node, HEARTH_ATTR_GEMM_BETA, 1) == 1 &&
+           hearth_shape_count(s, &count) && count == n && s->rank >= 1 &&
+           s->dims[s->rank - 1] == n;
+}
+
+/* A thin matrix would be mostly padding in panels, and stays as it is. */
+static bool is_worth_panels(int64_t k, int64_t n, int block)
+{
+    uint64_t plain = (uint64_t)k * (uint64_t)n * sizeof(float);
+    return cpu_gemm_packed_bytes(k, n, block) <= plain + plain / 4;
+}
+
+/* The right operand of a Gemm or MatMul: one matrix of f32 for all rows. */
+static bool is_matrix(const hearth_dev_t *dev, const struct hearth_graph *g,
+                      const struct hearth_spec *spec, uint32_t n)
+{
+    const struct hearth_graph_node *node = hearth_graph_node(g, n);
+    if ((node->op != HEARTH_OP_GEMM && node->op != HEARTH_OP_MATMUL) ||
+        !cpu_gemm_can(dev->block))
+        return false;
+    uint32_t w = hearth_graph_input(g, node, 1);
+    const struct hearth_value_info *a =
+        &spec->values[hearth_graph_input(g, node, 0)];
+    const struct hearth_value_info *b = &spec->values[w];
+    bool t = hearth_attr_int(g, node, HEARTH_ATTR_TRANS_B, 0) != 0;
+    return value_of(g, w)->kind == HEARTH_VALUE_WEIGHT && b->shape.rank == 2 &&
+           a->shape.rank >= 2 && b->dtype == HEARTH_F32 &&
+           a->dtype == HEARTH_F32 && b->shape.dims[0] > 0 &&
+           b->shape.dims[1] > 0 && b->data == NULL &&
+           is_worth_panels(b->shape.dims[t], b->shape.dims[!t], dev->block) &&
+           (node->op != HEARTH_OP_GEMM || is_simple_gemm(g, spec, node));
+}
+
+static int add_matrix(hearth_dev_t *dev, const struct hearth_graph *g,
+                      const struct hearth_spec *spec, uint32_t n,
+                      struct cpu_packs *packs, struct hearth_error *err)
+{
+    const struct hearth_graph_node *node = hearth_graph_node(g, n);
+    uint32_t w = hearth_graph_input(g, node, 1);
+    const int64_t *dims = spec->values[w].shape.dims;
+    bool t = hearth_attr_int(g, node, HEARTH_ATTR_TRANS_B, 0) != 0;
+    struct cpu_pack *pack = add(packs, w, n);
+    if (pack == NULL)
+        return cpu_no_memory(err);
+    pack->kind = CPU_PACK_GEMM;
+    pack->k = dims[t];
+    pack->n = dims[!t];
+    pack->k_step = t ? 1 : dims[1];
+    pack->n_step = t ? dims[1] : 1;
+    pack->bytes = cpu_gemm_packed_bytes(pack->k, pack->n, dev->block);
+    return HEARTH_OK;
+}
+
+/* What a load needs beside the place of the packed weight: its plain bytes, and
+ * for oneDNN's change of layout a scratchpad, which is less than one of the two
+ * ends; merged groups are a copy, too. */
+static uint64_t staging_of(const struct cpu_pack *pack)
+{
+    return pack->kind == CPU_PACK_PLAIN  ? 0
+           : pack->conv.merged > 1       ? 3 * pack->bytes
+           : pack->kind == CPU_PACK_CONV ? 2 * pack->bytes
+                                         : pack->bytes;
 }
 
 int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
@@ -188,14 +309,18 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
                      struct hearth_error *err)
 {
     memset(packs, 0, sizeof *packs);
+    packs->interpreted = !hearth_spec_is_complete(g, spec);
     uint8_t *plain = cpu_calloc((size_t)g->value_count + 1, 1);
     int rc = plain != NULL ? HEARTH_OK : cpu_no_memory(err);
     for (uint32_t n = 0; rc == HEARTH_OK && n < g->node_count; n++) {
         const struct hearth_graph_node *node = hearth_graph_node(g, n);
         struct cpu_conv conv;
-        bool packed = cpu_conv_of_node(dev, g, spec, n, &conv);
+        bool packed =
+            !packs->interpreted && cpu_conv_of_node(dev, g, spec, n, &conv);
         if (packed)
             rc = add_conv(dev, g, n, &conv, packs, err);
+        else if (!packs->interpreted && (packed = is_matrix(dev, g, spec, n)))
+            rc = add_matrix(dev, g, spec, n, packs, err);
         for (uint32_t k = 0; k < node->input_count; k++) {
             uint32_t v = hearth_graph_input(g, node, k);
             if (v != HEARTH_NO_VALUE && !(packed && k == 1))
@@ -214,9 +339,8 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
             pack->bytes = hearth_graph_value(g, v)->bytes;
     }
     for (uint32_t i = 0; i < packs->count; i++)
-        if (packs->items[i].layout != NULL &&
-            packs->items[i].bytes > packs->staging)
-            packs->staging = packs->items[i].bytes;
+        if (staging_of(&packs->items[i]) > packs->staging)
+            packs->staging = staging_of(&packs->items[i]);
     for (uint32_t i = 0; rc == HEARTH_OK && i < packs->count; i++)
         if (!place(packs, &packs->items[i]))
             rc = hearth_fail(err, HEARTH_ENOSPACE,

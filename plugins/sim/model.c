@@ -23,8 +23,9 @@ struct plan {
     struct hearth_spec spec;
     uint64_t *offsets; /* in the arena, of each activation */
     uint64_t arena_bytes;
-    uint64_t used; /* by the model's count of uses */
-    uint32_t runs; /* that are under way */
+    bool interpreted; /* node by node: the arena grows as runs need it */
+    uint64_t used;    /* by the model's count of uses */
+    uint32_t runs;    /* that are under way */
 };
 
 struct hearth_dev_model {
@@ -156,8 +157,12 @@ static int plan_create(const struct hearth_graph *g,
     }
     if (rc == HEARTH_OK)
         rc = hearth_spec_create(&plan->spec, g, weights, plan->shapes, err);
-    if (rc == HEARTH_OK)
+    if (rc == HEARTH_OK && !hearth_spec_is_complete(g, &plan->spec)) {
+        plan->interpreted = true;
+        plan->arena_bytes = hearth_interp_arena(g, &plan->spec);
+    } else if (rc == HEARTH_OK) {
         rc = place_activations(g, plan, err);
+    }
     if (rc != HEARTH_OK) {
         plan_destroy(plan);
         plan = NULL;
@@ -384,6 +389,56 @@ static void *node_place(void *ctx, uint32_t value, bool output, uint32_t k)
     return value_data(ctx, value);
 }
 
+static const void *weight_data(void *ctx, uint32_t v)
+{
+    const struct run *run = ctx;
+    return run->model->weights + run->model->weight_at[v];
+}
+
+static int check_deadline(void *ctx, struct hearth_error *err)
+{
+    const struct run *run = ctx;
+    if (sim_host->now_us(sim_host->ctx) > run->execution->deadline_us)
+        return hearth_fail(err, HEARTH_ETIMEOUT,
+                           "sim: the deadline passed while it ran");
+    return HEARTH_OK;
+}
+
+static int alloc_output(void *ctx, uint32_t i, enum hearth_dtype dtype,
+                        const struct hearth_shape *shape, void **data)
+{
+    const struct hearth_execution *e = ((struct run *)ctx)->execution;
+    return e->alloc_output(e->ctx, i, dtype, shape, data);
+}
+
+static int interpret(struct run *run, struct hearth_error *err)
+{
+    struct hearth_interp interp = {.graph = run->model->graph,
+                                   .spec = &run->plan->spec,
+                                   .inputs = run->execution->inputs,
+                                   .arena = run->execution->arena,
+                                   .arena_bytes = run->execution->arena_bytes,
+                                   .ctx = run,
+                                   .weight = weight_data,
+                                   .pause = check_deadline,
+                                   .alloc_output = alloc_output};
+    int rc = hearth_interp_run(&interp, err);
+    uint64_t need = interp.need_bytes;
+    if (rc != HEARTH_EAGAIN || need == 0)
+        return rc;
+    if (need > run->model->dev->spec.mem)
+        return hearth_fail(err, HEARTH_ETOOBIG,
+                           "sim: activations of %" PRIu64
+                           " bytes are larger than the device; send smaller "
+                           "inputs",
+                           need);
+    /* More than asked for, so that few tries do. */
+    run->plan->arena_bytes = need + need / 2 < run->model->dev->spec.mem
+                                 ? need + need / 2
+                                 : run->model->dev->spec.mem;
+    return rc;
+}
+
 static int run_nodes(struct run *run, struct hearth_error *err)
 {
     const struct hearth_graph *g = run->model->graph;
@@ -414,12 +469,18 @@ static int give_outputs(struct run *run, bool computed,
     const struct hearth_graph *g = run->model->graph;
     for (uint32_t k = 0; k < g->output_count; k++) {
         uint32_t v = hearth_graph_outputs(g)[k];
-        const struct hearth_value_info *info = &run->plan->spec.values[v];
+        struct hearth_value_info info = run->plan->spec.values[v];
         uint64_t bytes = 0;
         void *data;
-        (void)hearth_shape_bytes(&info->shape, info->dtype, &bytes);
+        /* Nothing is computed: a size that only a run tells is 1. */
+        for (int i = 0; i < info.shape.rank; i++)
+            if (HEARTH_DIM_IS_SYMBOL(info.shape.dims[i]))
+                info.shape.dims[i] = 1;
+        if (info.shape.rank < 0)
+            info.shape.rank = 0;
+        (void)hearth_shape_bytes(&info.shape, info.dtype, &bytes);
         int rc = run->execution->alloc_output(run->execution->ctx, k,
-                                              info->dtype, &info->shape, &data);
+                                              info.dtype, &info.shape, &data);
         if (rc != HEARTH_OK)
             return hearth_fail(err, rc, "sim: no room for output %" PRIu32, k);
         if (bytes == 0)
@@ -438,9 +499,12 @@ static void run_finish(struct sim_run *base)
     const struct hearth_execution *execution = run->execution;
     bool compute = run->model->dev->spec.compute;
     int rc = run->status;
-    if (rc == HEARTH_OK && compute)
+    bool interpreted = compute && run->plan->interpreted;
+    if (rc == HEARTH_OK && interpreted)
+        rc = interpret(run, &run->error);
+    else if (rc == HEARTH_OK && compute)
         rc = run_nodes(run, &run->error);
-    if (rc == HEARTH_OK)
+    if (rc == HEARTH_OK && !interpreted)
         rc = give_outputs(run, compute, &run->error);
     struct hearth_error error = run->error;
     run->plan->runs--;

@@ -16,7 +16,7 @@ static void answer(const struct hearth_oip_request *request,
     static const char *const labels[] = {"a", "b"};
     hearth_buffer_t *body;
     uint64_t json_bytes;
-    if (hearth_oip_write("m", request, tensors, labels, 2, budget, &body,
+    if (hearth_oip_write("m", "1", request, tensors, labels, 2, budget, &body,
                          &json_bytes, NULL) == 0) {
         HEARTH_ASSERT(json_bytes <= hearth_buffer_bytes(body));
         hearth_buffer_unref(body);

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: the built programs, a watchdog with a function, models to serve.
+"""Fixtures: the built programs, a watchdog with a function, a hearthd with a
+repository, models to serve.
 
 HEARTH_BUILD is the build directory ([build/test]). A watchdog under test is the
 real program on free ports, stopped by SIGTERM, whose exit code is checked.
 """
+import http.client
+import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -162,6 +166,157 @@ def resnet18(tmp_path_factory):
     path = tmp_path_factory.mktemp("resnet18") / "resnet18.onnx"
     onnx.save(make_resnet18.resnet18(), path)
     return path
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=WAIT_S)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(WAIT_S)
+        self.sock.connect(self.path)
+
+
+class Hearthd:
+    """hearthd as a child, on free ports, its sockets in its own directory.
+    <models>: name -> a file, or a directory of the repository."""
+
+    def __init__(self, directory, models=(), config=None, expect_exit=0, **flags):
+        self.dir = directory
+        self.dir.mkdir(exist_ok=True)
+        self.models = self.dir / "models"
+        self.models.mkdir(exist_ok=True)
+        self.socket, self.admin_socket = self.dir / "s", self.dir / "a"
+        self.port, self.metrics_port = free_port(), free_port()
+        self.expect_exit = expect_exit
+        self.log_path = self.dir / "log"
+        for name, source in dict(models).items():
+            self.add(name, source)
+        self.args = [str(BUILD / "hearthd"), f"--http-address=127.0.0.1:{self.port}",
+                     f"--metrics-address=127.0.0.1:{self.metrics_port}",
+                     f"--socket={self.socket}", f"--admin-socket={self.admin_socket}",
+                     f"--model-repository={self.models}", f"--state-dir={self.dir / 'state'}"]
+        if config is not None:
+            self.config = self.dir / "hearthd.yaml"
+            self.config.write_text(config)
+            self.args.append(f"--config={self.config}")
+        self.args += [f"--{k.replace('_', '-')}={v}" for k, v in flags.items()]
+        self.start()
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.args, stderr=log, stdout=log)
+        end = time.monotonic() + WAIT_S
+        while True:
+            assert self.process.poll() is None, self.log
+            try:
+                if self.get("/v2/health/ready")[0] == 200:
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < end, "not ready:\n" + self.log
+            time.sleep(0.01)
+
+    def add(self, name, source, version=1):
+        if pathlib.Path(source).is_dir():
+            shutil.copytree(source, self.models / name)
+            return
+        (self.models / name / str(version)).mkdir(parents=True)
+        target = self.models / name / str(version) / "model.onnx"
+        shutil.copyfile(source, str(target) + ".part")
+        os.rename(str(target) + ".part", target)
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def ask(self, method, path, body=None, headers=None, door="tcp"):
+        """(status, JSON or bytes, headers) by a connection of its own."""
+        c = (http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S) if door == "tcp"
+             else UnixConnection(self.socket if door == "socket" else self.admin_socket))
+        try:
+            c.request(method, path, body, headers or {})
+            r = c.getresponse()
+            data = r.read()
+            try:
+                data = json.loads(data) if data else {}
+            except ValueError:
+                pass
+            return r.status, data, r.headers
+        finally:
+            c.close()
+
+    def get(self, path, **kw):
+        return self.ask("GET", path, **kw)
+
+    def post(self, path, body=None, headers=None, **kw):
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        return self.ask("POST", path, body, headers, **kw)
+
+    def status(self):
+        return self.get("/v2/hearth/status", door="admin")[1]
+
+    def check_books(self):
+        """Used bytes of each device are the sum of their parts."""
+        status = self.status()
+        for i, device in enumerate(status["devices"]):
+            models = sum(p["bytes"] for m in status["models"] for p in m["places"]
+                         if p["device"] == i)
+            assert device["of_them"]["model_bytes"] == models, status
+            assert device["used_bytes"] == sum(device["of_them"].values()), status
+            assert device["used_bytes"] <= device["limit_bytes"], status
+        return status
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(WAIT_S) == self.expect_exit, self.log
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """serve(models, **flags) -> a running hearthd, stopped and checked."""
+    running = []
+
+    def run(models=(), **kw):
+        running.append(Hearthd(tmp_path / f"hearthd-{len(running)}", models, **kw))
+        return running[-1]
+
+    yield run
+    for daemon in running:
+        daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """One hearthd with digits (as a model and as a function) for tests that only
+    ask."""
+    daemon = Hearthd(tmp_path_factory.mktemp("node") / "hearthd",
+                     {"digits": DIGITS / "model.onnx", "fn": DIGITS})
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def bench_model():
+    """bench_model(name) -> its file, made once in the build directory."""
+    def make(name):
+        directory = BUILD / "bench-models"
+        subprocess.run([sys.executable, TOP / "bench/models/make", name, directory], check=True,
+                       stdout=subprocess.DEVNULL)
+        return directory / f"{name}.onnx"
+    return make
 
 
 def close(a, b):

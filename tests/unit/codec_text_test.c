@@ -397,8 +397,8 @@ static void an_answer_is_written_with_what_was_asked_for(void **state)
     uint64_t json_bytes;
     hearth_buffer_wrap(numbers, sizeof numbers, NULL, NULL, &buffer);
     hearth_tensor_list_add(&list, "y", HEARTH_F32, &shape, buffer, 0);
-    assert_int_equal(hearth_oip_write("m", &request, &list, labels, 4, NULL,
-                                      &body, &json_bytes, NULL),
+    assert_int_equal(hearth_oip_write("m", "1", &request, &list, labels, 4,
+                                      NULL, &body, &json_bytes, NULL),
                      0);
     const char want[] =
         "{\"id\":\"7\",\"model_name\":\"m\",\"model_version\":\"1\","
@@ -413,7 +413,7 @@ static void an_answer_is_written_with_what_was_asked_for(void **state)
                         numbers, 16);
     hearth_buffer_unref(body);
     outputs[0].name = (char *)(uintptr_t) "nosuch";
-    assert_int_equal(hearth_oip_write("m", &request, &list, NULL, 0, NULL,
+    assert_int_equal(hearth_oip_write("m", "1", &request, &list, NULL, 0, NULL,
                                       &body, &json_bytes, NULL),
                      HEARTH_EINVAL);
     hearth_tensor_list_clear(&list);

@@ -80,7 +80,7 @@ static int from_env(const char *variable)
 {
     const char *env[] = {"x=y", variable, NULL};
 
-    return hearth_conf_env(rows, COUNT, &config, env, warn, &err);
+    return hearth_conf_env(rows, COUNT, &config, NULL, env, warn, &err);
 }
 
 static void defaults_come_from_the_table(void **state)

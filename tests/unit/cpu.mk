@@ -30,4 +30,23 @@ tests_unit_cpu_device_test_SOURCES = tests/unit/cpu_device_test.c $(CPU_CASE)
 tests_unit_cpu_device_test_CFLAGS = $(CPU_CFLAGS)
 tests_unit_cpu_device_test_LDFLAGS = $(CPU_TEST_LINK)
 tests_unit_cpu_device_test_LDADD = $(CPU_LIBS)
+
+check_PROGRAMS += tests/unit/cpu_rows_test
+tests_unit_cpu_rows_test_SOURCES = tests/unit/cpu_rows_test.c $(CPU_CASE)
+tests_unit_cpu_rows_test_CFLAGS = $(CPU_CFLAGS)
+tests_unit_cpu_rows_test_LDFLAGS = $(CPU_TEST_LINK)
+tests_unit_cpu_rows_test_LDADD = $(CPU_LIBS)
+
+check_PROGRAMS += tests/unit/cpu_product_test
+tests_unit_cpu_product_test_SOURCES = tests/unit/cpu_product_test.c $(CPU_CASE)
+tests_unit_cpu_product_test_CFLAGS = $(CPU_CFLAGS)
+tests_unit_cpu_product_test_LDFLAGS = $(CPU_TEST_LINK)
+tests_unit_cpu_product_test_LDADD = $(CPU_LIBS)
+
+check_PROGRAMS += tests/unit/cpu_attention_test
+tests_unit_cpu_attention_test_SOURCES = tests/unit/cpu_attention_test.c \
+	$(CPU_CASE)
+tests_unit_cpu_attention_test_CFLAGS = $(CPU_CFLAGS)
+tests_unit_cpu_attention_test_LDFLAGS = $(CPU_TEST_LINK)
+tests_unit_cpu_attention_test_LDADD = $(CPU_LIBS)
 endif

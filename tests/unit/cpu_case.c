@@ -20,9 +20,20 @@ static int64_t now_us(void *ctx)
     return cpu_now_us;
 }
 
+char cpu_log[4096];
+
+static void log_line(void *ctx, enum hearth_log_level level, const char *text)
+{
+    (void)ctx;
+    (void)level;
+    size_t n = strlen(cpu_log);
+    snprintf(cpu_log + n, sizeof cpu_log - n, "%s\n", text);
+}
+
 void cpu_open(hearth_device_t *device, const char *spec)
 {
     static const struct hearth_host host = {.struct_bytes = sizeof host,
+                                            .log = log_line,
                                             .now_us = now_us};
     static bool initialised;
     struct hearth_error err = {0};
@@ -73,6 +84,9 @@ void cpu_case_init(struct cpu_case *c, uint64_t seed)
 {
     memset(c, 0, sizeof *c);
     c->block = ops_block_new();
+    c->bytes = malloc(1); /* a weight of no elements has a place too */
+    assert_non_null(c->bytes);
+    c->room = 1;
     c->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     c->weights.struct_bytes = sizeof c->weights;
     c->weights.ctx = c;

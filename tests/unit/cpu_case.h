@@ -23,6 +23,9 @@ struct cpu_case {
 /* The host's clock, which each look moves by <cpu_tick_us>. */
 extern int64_t cpu_now_us, cpu_tick_us;
 
+/* What the plugin logged, as much as there is room for. */
+extern char cpu_log[4096];
+
 /* Opens the CPU with that spec; asserts that it opens. */
 void cpu_open(hearth_device_t *device, const char *spec);
 void cpu_close(hearth_device_t *device);

@@ -129,6 +129,9 @@ static void a_bad_spec_is_refused_with_the_word(void **state)
         {"mem=99999999999GiB", "'mem=99999999999GiB'"},
         {"mem=99999999999999999999999", "'mem=9999"},
         {"threads=2", "'threads=2'"},
+        {"winograd=", "'winograd='"},
+        {"winograd=1", "'winograd=1'"},
+        {"profile=yes", "'profile=yes'"},
         {"0123456789012345678901234567890123456789012345678901234567890123456",
          "'0123456789"},
     };
@@ -305,6 +308,27 @@ static void the_probe_says_what_it_is(void **state)
     cpu_close(&d);
 }
 
+static void a_profile_tells_which_node_took_the_time(void **state)
+{
+    hearth_device_t d;
+    struct cpu_case c;
+    struct hearth_shape x = {.rank = 2, .dims = {2, 3}};
+    (void)state;
+    cpu_open(&d, "profile=on");
+    cpu_case_init(&c, 1);
+    uint32_t in = ops_block_input(c.block, "x", HEARTH_F32, 2, x.dims);
+    ops_block_output(c.block,
+                     ops_block_node(c.block, HEARTH_OP_TANH, 1, &in, 1));
+    cpu_log[0] = '\0';
+    cpu_tick_us = 7;
+    cpu_case_check(&c, &d, &x, "tanh");
+    cpu_tick_us = 0;
+    assert_non_null(strstr(cpu_log, "7.0 us 100.0% node 0"));
+    assert_non_null(strstr(cpu_log, "7.0 us 100.0% in 1 steps of Tanh"));
+    cpu_case_free(&c);
+    cpu_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_queue_s_work_is_over_at_once),
         cmocka_unit_test(a_thread_moves_between_devices_with_its_cores),
         cmocka_unit_test(the_probe_says_what_it_is),
+        cmocka_unit_test(a_profile_tells_which_node_took_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,30 @@ static void put_window(struct cpu_case *c, const struct conv *v)
     ops_block_ints(c->block, HEARTH_ATTR_PADS, 2 * rank, v->pads);
 }
 
+static void check_conv(struct cpu_case *c, const struct conv *v,
+                       const char *what)
+{
+    uint32_t in[4] = {0, 0, HEARTH_NO_VALUE, HEARTH_NO_VALUE}, count = 2;
+    struct hearth_shape shapes[2] = {v->x, v->y};
+    in[0] = ops_block_input(c->block, "x", HEARTH_F32, v->x.rank, v->x.dims);
+    in[1] = cpu_case_weight(c, v->w.rank, v->w.dims, 0.3f, 0);
+    if (cpu_random(c, 2)) {
+        in[2] = cpu_case_weight(c, 1, v->w.dims, 1, 0);
+        count = 3;
+    }
+    if (cpu_random(c, 2)) {
+        in[3] =
+            ops_block_input(c->block, "z", HEARTH_F32, v->y.rank, v->y.dims);
+        count = 4;
+    }
+    put_window(c, v);
+    ops_block_int(c->block, HEARTH_ATTR_GROUP, v->groups);
+    put_random_act(c);
+    ops_block_output(c->block,
+                     ops_block_node(c->block, HEARTH_OP_CONV, count, in, 1));
+    cpu_case_check(c, &device, shapes, what);
+}
+
 static void conv_at_random(void **state)
 {
     (void)state;
@@ -113,28 +137,65 @@ static void conv_at_random(void **state)
         struct cpu_case c;
         struct conv v;
         char what[32];
-        uint32_t in[4] = {0, 0, HEARTH_NO_VALUE, HEARTH_NO_VALUE}, count = 2;
         cpu_case_init(&c, seed);
         random_conv(&c, &v);
-        struct hearth_shape shapes[2] = {v.x, v.y};
-        in[0] = ops_block_input(c.block, "x", HEARTH_F32, v.x.rank, v.x.dims);
-        in[1] = cpu_case_weight(&c, v.w.rank, v.w.dims, 0.3f, 0);
-        if (cpu_random(&c, 2)) {
-            in[2] = cpu_case_weight(&c, 1, v.w.dims, 1, 0);
-            count = 3;
-        }
-        if (cpu_random(&c, 2)) {
-            in[3] =
-                ops_block_input(c.block, "z", HEARTH_F32, v.y.rank, v.y.dims);
-            count = 4;
-        }
-        put_window(&c, &v);
-        ops_block_int(c.block, HEARTH_ATTR_GROUP, v.groups);
-        put_random_act(&c);
-        ops_block_output(c.block,
-                         ops_block_node(c.block, HEARTH_OP_CONV, count, in, 1));
         snprintf(what, sizeof what, "seed %u", (unsigned)seed);
-        cpu_case_check(&c, &device, shapes, what);
+        check_conv(&c, &v, what);
+        cpu_case_free(&c);
+    }
+}
+
+/* Some of them together do. */
+static void groups_that_fill_no_block(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct cpu_case c;
+        struct conv v;
+        char what[32];
+        cpu_case_init(&c, seed);
+        do
+            random_conv(&c, &v);
+        while (v.rank != 2);
+        v.groups = INT64_C(1) << (1 + cpu_random(&c, 4));
+        v.w.dims[1] = INT64_C(2) << cpu_random(&c, 3);
+        v.x.dims[1] = v.groups * v.w.dims[1];
+        v.w.dims[0] = v.y.dims[1] =
+            v.groups * (INT64_C(2) << cpu_random(&c, 3));
+        snprintf(what, sizeof what, "seed %u", (unsigned)seed);
+        check_conv(&c, &v, what);
+        cpu_case_free(&c);
+    }
+}
+
+/* The first layers of networks. */
+static void wide_windows_over_few_channels(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct cpu_case c;
+        struct conv v = {.rank = 2, .groups = 1, .dilations = {1, 1}};
+        char what[32];
+        cpu_case_init(&c, seed);
+        int64_t out = 8 * (1 + cpu_random(&c, 6)) + (seed % 5 == 0);
+        v.x = (struct hearth_shape){
+            .rank = 4, .dims = {1 + cpu_random(&c, 2), 1 + cpu_random(&c, 4)}};
+        v.w = (struct hearth_shape){.rank = 4, .dims = {out, v.x.dims[1]}};
+        v.y = (struct hearth_shape){.rank = 4, .dims = {v.x.dims[0], out}};
+        for (int i = 0; i < 2; i++) {
+            v.kernel[i] = 9 + cpu_random(&c, 4);
+            v.strides[i] = 2 + cpu_random(&c, 3);
+            v.pads[i] = cpu_random(&c, 4);
+            v.pads[i + 2] = cpu_random(&c, 4);
+            v.w.dims[i + 2] = v.kernel[i];
+            v.x.dims[i + 2] = 20 + cpu_random(&c, 60);
+            v.y.dims[i + 2] =
+                (v.x.dims[i + 2] + v.pads[i] + v.pads[i + 2] - v.kernel[i]) /
+                    v.strides[i] +
+                1;
+        }
+        snprintf(what, sizeof what, "seed %u", (unsigned)seed);
+        check_conv(&c, &v, what);
         cpu_case_free(&c);
     }
 }
@@ -275,8 +336,8 @@ static void matmul_at_random(void **state)
         char what[32];
         uint32_t in[4] = {0, 0, HEARTH_NO_VALUE, HEARTH_NO_VALUE}, count = 2;
         cpu_case_init(&c, seed);
-        int64_t m = 1 + cpu_random(&c, 9), n = 1 + cpu_random(&c, 40);
-        int64_t k = 1 + cpu_random(&c, 70);
+        int64_t m = 1 + cpu_random(&c, seed % 2 ? 9 : 60);
+        int64_t n = 1 + cpu_random(&c, 40), k = 1 + cpu_random(&c, 70);
         int a_rank = 1 + (int)cpu_random(&c, 4), b_rank = 1;
         b_rank += (int)cpu_random(&c, 4);
         struct hearth_shape shapes[3] = {{.rank = a_rank}, {.rank = b_rank}};
@@ -336,6 +397,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_at_random),
+        cmocka_unit_test(groups_that_fill_no_block),
+        cmocka_unit_test(wide_windows_over_few_channels),
         cmocka_unit_test(pools_at_random),
         cmocka_unit_test(broadcasting_at_random),
         cmocka_unit_test(batchnorm_at_random),

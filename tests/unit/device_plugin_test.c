@@ -176,6 +176,24 @@ static void a_list_of_devices_opens_all_of_them(void **state)
     assert_null(devices);
 }
 
+static void a_comma_before_a_name_begins_a_device(void **state)
+{
+    (void)state;
+    hearth_device_t **devices;
+    uint32_t count;
+    struct hearth_error err;
+    assert_int_equal(
+        hearth_devices_open("sim:mem=64MiB,overhead=1MiB,sim:mem=32MiB,sim,"
+                            "sim:overhead=2MiB,mem=8MiB",
+                            NULL, 0, &devices, &count, &err),
+        0);
+    assert_int_equal(count, 4);
+    assert_int_equal(devices[0]->properties.bytes_free, 63 << 20);
+    assert_int_equal(devices[1]->properties.bytes_total, 32 << 20);
+    assert_int_equal(devices[3]->properties.bytes_total, 8 << 20);
+    hearth_devices_close(&devices, count);
+}
+
 static void a_bad_list_opens_none(void **state)
 {
     (void)state;
@@ -262,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_no_library_is_refused),
         cmocka_unit_test(a_plugin_that_is_not_there_is_told_with_every_place),
         cmocka_unit_test(a_list_of_devices_opens_all_of_them),
+        cmocka_unit_test(a_comma_before_a_name_begins_a_device),
         cmocka_unit_test(a_bad_list_opens_none),
         cmocka_unit_test(running_out_of_memory_opens_none),
         cmocka_unit_test(a_lost_device_stays_lost_and_tells_the_first_reason),

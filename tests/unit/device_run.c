@@ -74,7 +74,7 @@ static void done(void *ctx, int status, const struct hearth_error *err)
         run->error = *err;
 }
 
-int device_run_execute(struct device_run *run, const struct hearth_view *inputs)
+static int run_once(struct device_run *run, const struct hearth_view *inputs)
 {
     const struct hearth_plugin *p = run->device->plugin;
     struct hearth_plan plan = {.struct_bytes = sizeof plan};
@@ -119,6 +119,17 @@ int device_run_execute(struct device_run *run, const struct hearth_view *inputs)
     if (arena != NULL)
         p->memory->free(run->device->dev, arena, plan.arena_bytes);
     return run->status;
+}
+
+/* A run that could not know before what it takes is begun again. */
+int device_run_execute(struct device_run *run, const struct hearth_view *inputs)
+{
+    int rc, tries = 0;
+    do {
+        rc = run_once(run, inputs);
+        assert_true(rc != HEARTH_EAGAIN || run->outputs[0].data == NULL);
+    } while (rc == HEARTH_EAGAIN && ++tries < 100);
+    return rc;
 }
 
 void device_run_unload(struct device_run *run)

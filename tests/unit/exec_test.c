@@ -25,7 +25,7 @@ struct model {
     struct hearth_weights weights;
     float add;
     hearth_sched_model_t *sched;
-    int loads_now, loads_most; /* atomic */
+    int loads_now, loads_most, loads; /* atomic */
 };
 
 #define WIDTH 16384
@@ -40,6 +40,7 @@ static int read_weight(void *ctx, uint32_t segment, uint64_t offset,
     int now = __atomic_add_fetch(&m->loads_now, 1, __ATOMIC_SEQ_CST);
     if (now > m->loads_most)
         m->loads_most = now;
+    __atomic_add_fetch(&m->loads, 1, __ATOMIC_SEQ_CST);
     for (uint64_t i = 0; i < bytes / sizeof(float); i++)
         ((float *)dst)[i] = m->add;
     __atomic_sub_fetch(&m->loads_now, 1, __ATOMIC_SEQ_CST);
@@ -67,6 +68,8 @@ static void model_init(struct model *m, float add)
 static hearth_loop_t *loop;
 static hearth_sched_t *sched;
 static hearth_exec_t *exec;
+static hearth_host_tier_t *host;
+static uint64_t host_limit;
 static hearth_device_t **devices;
 static uint32_t device_count;
 static struct hearth_loop_timer timer;
@@ -108,11 +111,13 @@ static void start(const char *list)
             .overhead_bytes = devices[i]->properties.overhead_bytes,
             .load_beside_run =
                 hearth_device_can(devices[i], HEARTH_CAP_LOAD_BESIDE_RUN)};
+    assert_int_equal(hearth_host_create(&host, host_limit), 0);
     const struct hearth_sched_config config = {.clock = hearth_clock_real(),
                                                .devices = d,
                                                .device_count = device_count,
                                                .submit = hearth_exec_submit,
                                                .exec = exec,
+                                               .host = host,
                                                .arm = arm};
     assert_int_equal(hearth_sched_create(&sched, &config), 0);
     for (int i = 0; i < MODELS; i++) {
@@ -168,6 +173,7 @@ static void stop(void)
     }
     hearth_sched_destroy(&sched);
     hearth_exec_destroy(&exec);
+    hearth_host_destroy(&host); /* asserts that it holds nothing */
     for (uint32_t i = 0; i < device_count; i++)
         assert_int_equal(
             devices[i]->plugin->memory->used_bytes(devices[i]->dev),
@@ -334,6 +340,35 @@ static void a_device_that_is_lost_leaves_the_work_to_the_other(void **state)
     stop();
 }
 
+/* The disk is read once a model, however often they push each other out. */
+static void evicted_models_come_back_from_host_memory(void **state)
+{
+    (void)state;
+    struct hearth_cache_device_report r;
+    struct hearth_host_report h;
+    host_limit = MODELS * WIDTH * sizeof(float);
+    serve_all("sim:mem=210KiB,overhead=1KiB,run=10us");
+    expect_all_answered();
+    hearth_cache_device_report(hearth_sched_cache(sched), 0, &r);
+    hearth_host_report(host, &h);
+    assert_true(r.evictions > MODELS);
+    assert_int_equal(h.copies, MODELS);
+    assert_int_equal(h.bytes, host_limit);
+    assert_int_equal(h.misses, MODELS);
+    assert_int_equal(h.hits + h.misses, r.loads);
+    for (int i = 0; i < MODELS; i++)
+        assert_int_equal(models[i].loads, 1);
+    stop();
+    /* Less than all of them, and faults. */
+    host_limit = 2 * WIDTH * sizeof(float) + 7;
+    serve_all("sim:mem=210KiB,fail=load:3:AGAIN sim:mem=150KiB,load=50us");
+    expect_all_answered();
+    hearth_host_report(host, &h);
+    assert_true(h.bytes <= host_limit && h.copies <= 2);
+    stop();
+    host_limit = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +377,7 @@ int main(void)
         cmocka_unit_test(so_are_they_on_two_devices),
         cmocka_unit_test(devices_that_fail_now_and_then_lose_nothing),
         cmocka_unit_test(a_device_that_is_lost_leaves_the_work_to_the_other),
+        cmocka_unit_test(evicted_models_come_back_from_host_memory),
     };
     return hearth_base_init() != 0 || cmocka_run_group_tests(tests, NULL, NULL);
 }

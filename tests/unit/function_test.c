@@ -240,7 +240,7 @@ static void what_does_not_fit_the_model_is_told(void **state)
 static int decode(const hearth_function_t *f, const void *data, size_t bytes,
                   struct hearth_tensor_list *inputs, struct hearth_error *err)
 {
-    struct hearth_function_context context;
+    struct hearth_function_context context = {0};
     hearth_buffer_t *body;
     *inputs = (struct hearth_tensor_list){0};
     assert_int_equal(hearth_buffer_create(bytes, NULL, &body), 0);
@@ -301,10 +301,20 @@ static void one_json_item_may_come_without_the_batch(void **state)
     (void)state;
     hearth_function_t *f = bound("model: m\n");
     struct hearth_tensor_list inputs;
-    assert_int_equal(decode(f, "[[[1,2]]]", 9, &inputs, NULL), 0);
+    struct hearth_error err;
+    char picture[400];
+    size_t used = (size_t)snprintf(picture, sizeof picture, "[[");
+    for (int row = 0; row < 8; row++) /* [1,8,8] */
+        used += (size_t)snprintf(picture + used, sizeof picture - used,
+                                 "%s[1,2,3,4,5,6,7,8]", row > 0 ? "," : "");
+    snprintf(picture + used, sizeof picture - used, "]]");
+    assert_int_equal(decode(f, picture, strlen(picture), &inputs, NULL), 0);
     assert_int_equal(inputs.items[0].shape.rank, 4);
     assert_int_equal(inputs.items[0].shape.dims[0], 1);
     hearth_tensor_list_clear(&inputs);
+    assert_int_equal(decode(f, "[[[1,2]]]", 9, &inputs, &err), HEARTH_ESHAPE);
+    assert_non_null(strstr(err.text, "Expected [-1,1,8,8], got [1,1,1,2]"));
+    assert_int_equal(inputs.count, 0);
     assert_int_equal(decode(f, "[1] 2", 5, &inputs, NULL), HEARTH_EPROTO);
     hearth_function_close(&f);
 }

@@ -15,6 +15,7 @@ include tests/unit/tensor.mk
 include tests/unit/http.mk
 include tests/unit/codec.mk
 include tests/unit/model.mk
+include tests/unit/pack.mk
 include tests/unit/device.mk
 include tests/unit/policy.mk
 include tests/unit/cache.mk
@@ -24,5 +25,6 @@ include tests/unit/function.mk
 include tests/unit/flow.mk
 include tests/unit/sim.mk
 include tests/unit/cpu.mk
+include tests/unit/serve.mk
 include tests/unit/openfaas.mk
 endif

@@ -26,3 +26,15 @@ tests_unit_store_open_test_SOURCES = tests/unit/store_open_test.c \
 	$(ONNX_BUILD)
 tests_unit_store_open_test_CFLAGS = $(TEST_CFLAGS)
 tests_unit_store_open_test_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/model_inline_test
+tests_unit_model_inline_test_SOURCES = tests/unit/model_inline_test.c \
+	$(MODEL_RUN) $(ONNX_BUILD)
+tests_unit_model_inline_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_model_inline_test_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/model_nested_test
+tests_unit_model_nested_test_SOURCES = tests/unit/model_nested_test.c \
+	$(MODEL_RUN) $(ONNX_BUILD)
+tests_unit_model_nested_test_CFLAGS = $(TEST_CFLAGS)
+tests_unit_model_nested_test_LDADD = $(TEST_LIBS)

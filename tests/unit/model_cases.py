@@ -488,6 +488,87 @@ case("digits", 13,
       init("g", weights(10, 64)), init("c", weights(10))],
      want="Conv[bias,relu] MaxPool Flatten Gemm[bias] Softmax", batched=True)
 
+# ---- Composed of pieces
+def layer_norm(x, y, square="Pow", axes=-1, swapped=False):
+    """As exporters write it; with <swapped> operands in the other order."""
+    def two(op, a, b, out):
+        return node(op, [b, a] if swapped else [a, b], [out])
+    return [node("ReduceMean", [x], ["m"], axes=[axes]), node("Sub", [x, "m"], ["d"]),
+            node("Pow", ["d", "two"], ["q"]) if square == "Pow" else
+            node("Mul", ["d", "d"], ["q"]),
+            node("ReduceMean", ["q"], ["v"], axes=[axes]), two("Add", "v", "eps", "e"),
+            node("Sqrt", ["e"], ["s"]), node("Div", ["d", "s"], ["n"]),
+            two("Mul", "n", "gamma", "g"), two("Add", "g", "beta", y)]
+
+
+def gelu(x, y, form):
+    """Erf and tanh, with the factors in several orders."""
+    if form.startswith("erf"):
+        inner = [node("Div", [x, "root"], ["u"]) if form != "erf_mul" else
+                 node("Mul", ["inverse", x], ["u"]), node("Erf", ["u"], ["t"])]
+    else:
+        inner = [node("Pow", [x, "three"], ["c"]) if form != "tanh_mul" else
+                 node("Mul", [x, "sq"], ["c"]), node("Mul", ["c", "cubic"], ["k"]),
+                 node("Add", [x, "k"], ["i"]), node("Mul", ["i", "scale"], ["u"]),
+                 node("Tanh", ["u"], ["t"])]
+        if form == "tanh_mul":
+            inner.insert(0, node("Mul", [x, x], ["sq"]))
+    inner.append(node("Add", ["t", "one"], ["a"]))
+    if form in ("erf", "tanh"):
+        return inner + [node("Mul", [x, "a"], ["b"]), node("Mul", ["b", "half"], [y])]
+    if form == "erf_half_first":
+        return inner + [node("Mul", [x, "half"], ["b"]), node("Mul", ["b", "a"], [y])]
+    return inner + [node("Mul", ["half", "a"], ["b"]), node("Mul", [x, "b"], [y])]
+
+
+def numbers(**values):
+    return [init(k, np.array(v, np.float32)) for k, v in values.items()]
+
+
+NORM = numbers(two=2, eps=1e-5) + [init("gamma", weights(6)), init("beta", weights(6))]
+ACT = numbers(root=1.4142135, inverse=0.70710678, one=1, half=0.5, three=3, cubic=0.044715,
+              scale=0.7978846)
+ROWS = ("x", ["N", 3, 6])
+case("compose_layer_norm", 13, layer_norm("x", "y"), [ROWS], ["y"], NORM,
+     want="LayerNormalization", batched=True)
+case("compose_layer_norm_mul", 13, layer_norm("x", "y", "Mul", 2, True), [ROWS], ["y"], NORM,
+     want="LayerNormalization", batched=True)
+case("compose_layer_norm_not_of_another_axis", 13, layer_norm("x", "y", "Pow", 1),
+     [ROWS], ["y"], NORM,
+     want="ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add", batched=True)
+case("compose_layer_norm_not_when_read", 13, layer_norm("x", "y"), [ROWS], ["y", "d"], NORM,
+     want="ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add", batched=True)
+for form in ("erf", "erf_mul", "erf_half_first", "tanh", "tanh_mul"):
+    case(f"compose_gelu_{form}", 13, gelu("x", "y", form), [ROWS], ["y"], ACT, want="Gelu",
+         batched=True)
+case("compose_gelu_not_of_two", 13,
+     [node("Relu", ["x"], ["z"])] + gelu("x", "b2", "erf")[:-2] +
+     [node("Mul", ["z", "a"], ["b"]), node("Mul", ["b", "half"], ["y"])], [ROWS], ["y"], ACT,
+     want="Relu Div Erf Add Mul Mul", batched=True)
+case("compose_gelu_not_another_root", 13, gelu("x", "y", "erf"), [ROWS], ["y"],
+     numbers(root=1.5, one=1, half=0.5), want="Div Erf Add Mul Mul", batched=True)
+case("fuse_matmul_gelu", 13,
+     [node("MatMul", ["x", "w"], ["p"]), node("Add", ["p", "c9"], ["z"])] +
+     gelu("z", "y", "erf"), [ROWS], ["y"],
+     ACT + [init("w", weights(6, 9)), init("c9", weights(9))], want="MatMul[bias,gelu]",
+     batched=True)
+case("fuse_gemm_gelu_tanh", 13,
+     [node("Gemm", ["x", "w", "c9"], ["z"])] + gelu("z", "y", "tanh"), [("x", ["N", 6])], ["y"],
+     ACT + [init("w", weights(6, 9)), init("c9", weights(9))], want="Gemm[bias,gelu_tanh]",
+     batched=True)
+case("fuse_conv_swish", 13,
+     [node("Conv", ["x", "w", "b"], ["a"]), node("Sigmoid", ["a"], ["s"]),
+      node("Mul", ["a", "s"], ["y"])], [X4], ["y"],
+     [init("w", weights(5, 2, 2, 2)), init("b", weights(5))], want="Conv[bias,swish]",
+     batched=True)
+case("fuse_swish_not_when_read", 13,
+     [node("Conv", ["x", "w"], ["a"]), node("Sigmoid", ["a"], ["s"]),
+      node("Mul", ["s", "a"], ["m"]), node("Add", ["m", "a"], ["y"])], [X4], ["y"],
+     [init("w", weights(5, 2, 2, 2))], want="Conv Sigmoid Mul Add", batched=True)
+case("fuse_conv_hard_swish", 14,
+     [node("Conv", ["x", "w"], ["a"]), node("HardSwish", ["a"], ["y"])], [X4], ["y"],
+     [init("w", weights(5, 2, 2, 2))], want="Conv[hard_swish]", batched=True)
+
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data",
                     "model_cases.bin")
 with open(path, "wb") as out:

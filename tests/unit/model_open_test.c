@@ -310,6 +310,27 @@ static void the_digest_is_the_files_sha256(void **state)
     hearth_model_close(&model);
 }
 
+static void a_question_mark_names_no_size(void **state)
+{
+    (void)state;
+    struct pb g = {0};
+    struct hearth_model_port p;
+    hearth_model_t *model = NULL;
+    onnx_input(&g, "x", F32, 4,
+               (const int64_t[]){-1, -1, ONNX_UNKNOWN, ONNX_UNKNOWN});
+    onnx_add_node(&g, "Relu", "x", "y");
+    onnx_output(&g, "y");
+    struct pb m = onnx_model(&g, 13);
+    assert_int_equal(
+        hearth_model_open_memory(&model, m.data, m.bytes, "m", NULL, NULL),
+        HEARTH_OK);
+    assert_true(hearth_model_input(model, 0, &p));
+    assert_int_equal(p.shape.dims[0], p.shape.dims[1]);
+    assert_int_not_equal(p.shape.dims[2], p.shape.dims[3]);
+    hearth_model_close(&model);
+    pb_free(&m);
+}
+
 static void the_signature_tells_names_types_and_symbols(void **state)
 {
     struct model_case c;
@@ -361,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_file_that_was_cut_is_an_error_and_not_a_signal),
         cmocka_unit_test(weights_outside_of_a_segment_are_refused),
         cmocka_unit_test(the_digest_is_the_files_sha256),
+        cmocka_unit_test(a_question_mark_names_no_size),
         cmocka_unit_test(the_signature_tells_names_types_and_symbols),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

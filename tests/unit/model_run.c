@@ -123,10 +123,11 @@ static int run_node(struct run *r, uint32_t i, struct hearth_error *err)
 {
     const struct hearth_graph_node *n = hearth_graph_node(r->g, i);
     const struct hearth_value_info *in[64];
-    struct hearth_value_info out[2];
-    struct hearth_view views[64], results[2];
+    struct hearth_value_info out[HEARTH_OP_OUTPUTS_MAX];
+    struct hearth_view views[64], results[HEARTH_OP_OUTPUTS_MAX];
     const struct hearth_view *in_views[64];
-    assert_true(n->input_count <= 64 && n->output_count <= 2);
+    assert_true(n->input_count <= 64 &&
+                n->output_count <= HEARTH_OP_OUTPUTS_MAX);
     struct hearth_op_call call = {.graph = r->g,
                                   .node = n,
                                   .input_count = n->input_count,
@@ -227,8 +228,9 @@ int model_run(const hearth_model_t *model, const struct hearth_view *inputs,
 const char *model_nodes_text(const hearth_model_t *model, char *buf,
                              size_t size)
 {
-    static const char *const acts[] = {"", "relu,", "clip,", "sigmoid,",
-                                       "tanh,"};
+    static const char *const acts[] = {"",           "relu,",  "clip,",
+                                       "sigmoid,",   "tanh,",  "gelu,",
+                                       "gelu_tanh,", "swish,", "hard_swish,"};
     const struct hearth_graph *g = hearth_model_graph(model);
     size_t used = 0;
     buf[0] = '\0';

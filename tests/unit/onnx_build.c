@@ -105,6 +105,25 @@ void onnx_attr_ints(struct pb *node, const char *name, int count,
     pb_sub(node, 5, &attr);
 }
 
+void onnx_attr_float(struct pb *node, const char *name, float value)
+{
+    struct pb attr = {0};
+    pb_text(&attr, 1, name);
+    pb_tag(&attr, 2, 5);
+    pb_raw(&attr, &value, sizeof value);
+    pb_int(&attr, 20, 1);
+    pb_sub(node, 5, &attr);
+}
+
+void onnx_attr_text(struct pb *node, const char *name, const char *text)
+{
+    struct pb attr = {0};
+    pb_text(&attr, 1, name);
+    pb_text(&attr, 4, text);
+    pb_int(&attr, 20, 3);
+    pb_sub(node, 5, &attr);
+}
+
 void onnx_add_node(struct pb *graph, const char *op, const char *inputs,
                    const char *outputs)
 {
@@ -119,7 +138,7 @@ void onnx_input(struct pb *graph, const char *name, int dtype, int rank,
     for (int i = 0; i < rank; i++) {
         struct pb dim = {0};
         if (dims[i] < 0)
-            pb_text(&dim, 2, "n");
+            pb_text(&dim, 2, dims[i] == ONNX_UNKNOWN ? "?" : "n");
         else
             pb_int(&dim, 1, dims[i]);
         pb_sub(&shape, 1, &dim);

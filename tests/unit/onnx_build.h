@@ -30,9 +30,12 @@ struct pb onnx_node(const char *op, const char *inputs, const char *outputs);
 void onnx_attr_int(struct pb *node, const char *name, int64_t value);
 void onnx_attr_ints(struct pb *node, const char *name, int count,
                     const int64_t *values);
+void onnx_attr_float(struct pb *node, const char *name, float value);
+void onnx_attr_text(struct pb *node, const char *name, const char *text);
 void onnx_add_node(struct pb *graph, const char *op, const char *inputs,
                    const char *outputs);
-/* A dimension < 0 is the symbol "n". */
+/* A dimension < 0 is the symbol "n", or "?" when it is ONNX_UNKNOWN. */
+#define ONNX_UNKNOWN (-2)
 void onnx_input(struct pb *graph, const char *name, int dtype, int rank,
                 const int64_t *dims);
 void onnx_output(struct pb *graph, const char *name);

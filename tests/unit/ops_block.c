@@ -174,6 +174,25 @@ void ops_block_string(struct ops_block *b, enum hearth_attr key,
     attr(b, key, HEARTH_ATTR_STRING, 1, string(b, text));
 }
 
+void ops_block_block(struct ops_block *b, enum hearth_attr key,
+                     struct ops_block *nested)
+{
+    const struct hearth_graph *g = ops_block_graph(nested);
+    attr(b, key, HEARTH_ATTR_BLOCK, (uint32_t)g->bytes,
+         data(b, g, (size_t)g->bytes));
+}
+
+void ops_block_declare(struct ops_block *b, uint32_t number,
+                       enum hearth_dtype dtype, int rank, const int64_t *dims)
+{
+    struct hearth_graph_value *v = (void *)b->values.data;
+    assert(number < b->values.count);
+    v[number].dtype = (uint8_t)dtype;
+    v[number].rank = (int8_t)rank;
+    for (int i = 0; i < rank; i++)
+        v[number].dims[i] = dims[i];
+}
+
 uint32_t ops_block_node(struct ops_block *b, enum hearth_op op, uint32_t count,
                         const uint32_t *inputs, uint32_t outputs)
 {

@@ -30,6 +30,12 @@ void ops_block_floats(struct ops_block *b, enum hearth_attr key, uint32_t count,
                       const double *values);
 void ops_block_string(struct ops_block *b, enum hearth_attr key,
                       const char *text);
+/* The graph of <nested>, which stays the caller's. */
+void ops_block_block(struct ops_block *b, enum hearth_attr key,
+                     struct ops_block *nested);
+/* What a node's output is declared as. */
+void ops_block_declare(struct ops_block *b, uint32_t value,
+                       enum hearth_dtype dtype, int rank, const int64_t *dims);
 /* A node of <count> inputs (HEARTH_NO_VALUE: absent) and <outputs> outputs, of
  * an unknown shape; returns the number of the first. */
 uint32_t ops_block_node(struct ops_block *b, enum hearth_op op, uint32_t count,

@@ -10,7 +10,7 @@
 #include "ops/ops.h"
 #include "unit/ops_block.h"
 
-#define OPS_SAMPLE_MOST 8
+#define OPS_SAMPLE_MOST 16
 
 struct tensor {
     bool present;

@@ -5,6 +5,9 @@ by ONNX's own reference evaluator, for tests/unit/ops_vectors_test.c.
 
 The file is committed; run this only to change the cases (needs onnx, numpy):
     python3 tests/unit/ops_vectors.py
+Later families have a program of their own beside it, ops_vectors_FAMILY.py,
+which takes what it needs from here and writes data/ops_vectors_FAMILY.bin; the
+tests read all of these.
 Seeded: the same onnx and numpy give the same bytes.
 
 Layout, little endian: "OPSV", u32 cases; a case: str name, u32 op, u32 attrs,
@@ -59,7 +62,7 @@ ATTRS = enum_of("hearth_attr")
 ACTS = enum_of("hearth_activation")
 OP_NAME = {
     "HEARTH_OP_CONV": "Conv", "HEARTH_OP_MATMUL": "MatMul",
-    "HEARTH_OP_MAX_POOL": "MaxPool", "HEARTH_OP_AVERAGE_POOL": "AveragePool",
+    "HEARTH_OP_LRN": "LRN", "HEARTH_OP_MAX_POOL": "MaxPool", "HEARTH_OP_AVERAGE_POOL": "AveragePool",
 }
 
 
@@ -133,7 +136,8 @@ def reference(op, onnx_attrs, inputs, n_out=1, opset=OPSET):
             for r in ReferenceEvaluator(model).run(None, dict(given))]
 
 
-def case(op, attrs, inputs, n_out=1, onnx_attrs=None, tol=None, skip=()):
+def case(op, attrs, inputs, n_out=1, onnx_attrs=None, tol=None, skip=(),
+         opset=OPSET):
     """<attrs> by Hearth's keys; ONNX's are the same in lower case, unless
     <onnx_attrs> says otherwise."""
     op = "HEARTH_OP_" + op
@@ -141,7 +145,8 @@ def case(op, attrs, inputs, n_out=1, onnx_attrs=None, tol=None, skip=()):
         special = {"TRANS_A": "transA", "TRANS_B": "transB", "GEMM_ALPHA":
                    "alpha", "GEMM_BETA": "beta", "ALLOW_ZERO": "allowzero"}
         onnx_attrs = {special.get(k, k.lower()): v for k, v in attrs.items()}
-    emit(op, attrs, inputs, reference(op, onnx_attrs, inputs, n_out), tol)
+    emit(op, attrs, inputs,
+         reference(op, onnx_attrs, inputs, n_out, opset), tol)
 
 
 def rand(shape, dtype=np.float32, low=-3, high=3):
@@ -625,10 +630,141 @@ def reductions():
     case("REDUCE_MEAN", {"NOOP_WITH_EMPTY_AXES": 1}, [rand((2, 3))])
 
 
+REAL = [np.float32, np.float64, np.float16]
+
+
+def functions():
+    for dtype in REAL:
+        for op, low, high in (
+                ("LEAKY_RELU", -3, 3), ("HARD_SIGMOID", -8, 8),
+                ("HARD_SWISH", -8, 8), ("ERF", -3, 3), ("GELU", -4, 4),
+                ("SQRT", 0, 9), ("EXP", -4, 4), ("LOG", 0.1, 9),
+                ("NEG", -3, 3), ("ABS", -3, 3), ("RECIPROCAL", 0.5, 3),
+                ("FLOOR", -5, 5), ("CEIL", -5, 5)):
+            # ONNX writes HardSwish's 1/6 and Gelu's roots as f32.
+            loose = (1e-6, 1e-6) if dtype is np.float64 else None
+            case(op, {}, [rand(rand_shape(1), dtype, low, high)], tol=loose)
+        x = rand((3, 7), dtype, -4, 4)
+        case("LEAKY_RELU", {"ALPHA": 0.3}, [x])
+        case("HARD_SIGMOID", {"ALPHA": 0.4, "BETA": 0.6}, [x])
+        case("GELU", {"MODE": "tanh"}, [x], onnx_attrs={"approximate": "tanh"},
+             tol=(1e-5, 1e-5) if dtype is np.float64 else None)
+        case("POW", {}, [rand((2, 3), dtype, 0.2, 3), rand((3,), dtype)])
+        case("POW", {}, [x, np.array(2, dtype)])
+        case("POW", {}, [x, np.array([3], np.int64)])
+    for dtype in (np.int8, np.int16, np.int32, np.int64):
+        case("NEG", {}, [rand((2, 3), dtype)])
+        case("ABS", {}, [rand((2, 3), dtype)])
+    case("POW", {}, [np.array([2, -3, 5], np.int32), np.array([5, 3, 0],
+                                                              np.int32)])
+    case("POW", {}, [np.array([4, 9, 16], np.int64),
+                     np.array([.5, .5, 2], np.float32)])
+    for dtype in NUMBERS:
+        for op in ("MIN", "MAX"):
+            a, b = broadcast_pair()
+            x, y = rand(a, dtype), rand(b, dtype)
+            f = np.minimum if op == "MIN" else np.maximum
+            emit("HEARTH_OP_" + op, {}, [x, y], [np.asarray(f(x, y))], (0, 0))
+        for op, f in (("EQUAL", np.equal), ("LESS", np.less),
+                      ("GREATER", np.greater),
+                      ("LESS_OR_EQUAL", np.less_equal),
+                      ("GREATER_OR_EQUAL", np.greater_equal)):
+            x, y = rand((2, 1, 4), dtype), rand((3, 4), dtype)
+            y[0] = x[0, 0]
+            emit("HEARTH_OP_" + op, {}, [x, y],
+                 [np.asarray(f(x, y)).astype(np.bool_)])
+    nan = np.array([np.nan, 1, np.nan], np.float32)
+    one = np.array([1, np.nan, np.nan], np.float32)
+    case("MIN", {}, [nan, one])
+    case("MAX", {}, [nan, one])
+    t, u = rand((3, 4), np.bool_), rand((4,), np.bool_)
+    for op in ("AND", "OR", "EQUAL"):
+        case(op, {}, [t, u])
+    case("NOT", {}, [t])
+    for dtype in ALL:
+        case("WHERE", {}, [rand((3, 1), np.bool_), rand((2, 1, 4), dtype),
+                           rand((4,), dtype)])
+        case("EXPAND", {}, [rand((3, 1), dtype), i64(2, 1, 4)])
+        case("TILE", {}, [rand((2, 3), dtype), i64(2, 3)])
+    case("EXPAND", {}, [rand(()), i64(2, 3)])
+    case("EXPAND", {}, [rand((2, 1)), i64(0)])
+    case("TILE", {}, [rand((2, 1, 3)), i64(1, 0, 2)])
+    case("TILE", {}, [rand((2, 1, 3)), i64(1, 4, 1)])
+    for a, b, d, dtype in ((0, 7, 1, np.int64), (10, 2, -3, np.int64),
+                           (3, 3, 1, np.int32), (5, 1, 1, np.int64),
+                           (0.5, 3.1, 0.5, np.float32), (1, 0, -.25,
+                                                         np.float64)):
+        case("RANGE", {}, [np.array(v, dtype) for v in (a, b, d)])
+
+
+def normalisations():
+    for dtype in REAL + [np.int32, np.int64]:
+        x = rand((2, 3, 2), dtype)
+        case("REDUCE_SUM", {"KEEPDIMS": 0}, [x, i64(1)])
+        case("REDUCE_SUM", {"KEEPDIMS": 1}, [x, i64(0, -1)])
+        case("REDUCE_SUM", {}, [x])
+        case("REDUCE_SUM", {"NOOP_WITH_EMPTY_AXES": 1}, [x])
+    for dtype in REAL:
+        for axis in (-1, 1, 2):
+            shape = (2, 3, 5)
+            inner = shape[axis:]
+            p = [rand(inner, dtype), rand(inner, dtype)]
+            case("LAYER_NORMALIZATION", {"AXIS": axis, "EPSILON": 1e-4},
+                 [rand(shape, dtype)] + p)
+            case("LAYER_NORMALIZATION", {"AXIS": axis},
+                 [rand(shape, dtype), p[0]])
+        case("LAYER_NORMALIZATION", {"AXIS": -1},
+             [rand((2, 300), dtype), rand((300,), dtype), rand((1,), dtype)])
+    # ONNX's evaluator takes the batch's size for the channels' (1.23): the
+    # operator's own text is computed here.
+    for size in (1, 3, 4):
+        for dtype in (np.float32, np.float64):
+            x = rand((2, 5, 3, 2), dtype)
+            y = np.empty(x.shape)
+            for c in range(5):
+                near = x[:, max(0, c - (size - 1) // 2):c + size // 2 + 1]
+                total = (near.astype(np.float64) ** 2).sum(axis=1)
+                y[:, c] = x[:, c] / (1.5 + np.float32(0.02) / size * total
+                                     ) ** np.float64(np.float32(0.6))
+            emit("HEARTH_OP_LRN", {"SIZE": size, "ALPHA": 0.02, "BETA": 0.6,
+                                   "BIAS": 1.5}, [x], [y.astype(dtype)],
+                 (1e-6, 1e-7))
+
+
+def resizes():
+    for mode in ("nearest", "linear", "cubic"):
+        for coordinate in ("half_pixel", "pytorch_half_pixel", "align_corners",
+                           "asymmetric", "half_pixel_symmetric"):
+            # Of a size that is no whole number ONNX's evaluator takes the
+            # fraction along; onnxruntime, as Hearth, the size that there is.
+            whole = coordinate in ("align_corners", "half_pixel_symmetric")
+            for scale in ((1, 1, 2, 2 if whole else 1.5),
+                          (1, 1, .5, .4) if whole else (1, 1, .6, .75)):
+                x = rand((1, 2, 4, 5))
+                s = np.array(scale, np.float32)
+                onnx = {"mode": mode, "coordinate_transformation_mode":
+                        coordinate}
+                y = reference("HEARTH_OP_RESIZE", onnx, [x, None, s])
+                emit("HEARTH_OP_RESIZE", {"MODE": mode, "COORDINATE":
+                                          coordinate}, [x, s], y, (1e-4, 1e-5))
+    for near in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
+        x = rand((1, 1, 3, 4), np.uint8)
+        size = i64(1, 1, 7, 3)
+        y = reference("HEARTH_OP_RESIZE", {"mode": "nearest", "nearest_mode":
+                                           near}, [x, None, None, size])
+        emit("HEARTH_OP_RESIZE", {"MODE": "nearest", "NEAREST": near},
+             [x, None, size], [y[0].astype(np.uint8)])
+
+
 def main():
-    for part in (elementwise, fused, conv, pools, products, moves, reductions):
+    for part in (elementwise, fused, conv, pools, products, moves, reductions,
+                 functions, normalisations, resizes):
         part()
-    path = os.path.join(HERE, "data", "ops_vectors.bin")
+    write("ops_vectors.bin")
+
+
+def write(name):
+    path = os.path.join(HERE, "data", name)
     with open(path, "wb") as f:
         f.write(b"OPSV" + struct.pack("<I", len(cases)) + b"".join(cases))
     print("%d cases, %d bytes" % (len(cases), os.path.getsize(path)))

@@ -38,7 +38,7 @@ static int64_t *content(void *ctx, uint32_t count)
 }
 
 struct run {
-    struct hearth_value_info infos[MOST], out[2];
+    struct hearth_value_info infos[MOST], out[MOST];
     const struct hearth_value_info *in[MOST];
     int64_t symbols;
     struct hearth_op_call call;
@@ -114,9 +114,9 @@ static struct hearth_view spread(const struct tensor *t, void **room)
 
 static void check_eval(const struct sample *s, struct run *r, bool strided)
 {
-    struct hearth_view views[MOST], out[2];
+    struct hearth_view views[MOST], out[MOST];
     const struct hearth_view *in[MOST] = {0};
-    void *rooms[MOST] = {0}, *results[2] = {0};
+    void *rooms[MOST] = {0}, *results[MOST] = {0};
     struct hearth_error err = {0};
     for (uint32_t k = 0; k < s->inputs; k++) {
         if (!s->in[k].present)
@@ -137,10 +137,10 @@ static void check_eval(const struct sample *s, struct run *r, bool strided)
         fail_msg("%s: eval: %s", s->name, err.text);
     for (uint32_t k = 0; k < s->outputs; k++)
         compare(s, &s->out[k], results[k], strided ? "strided" : "dense");
-    for (uint32_t k = 0; k < MOST; k++)
+    for (uint32_t k = 0; k < MOST; k++) {
         free(rooms[k]);
-    free(results[0]);
-    free(results[1]);
+        free(results[k]);
+    }
 }
 
 static bool dim_agrees(int64_t inferred, int64_t real)
@@ -217,7 +217,9 @@ static void every_operator_gives_the_reference_results(void **state)
     }
     ops_samples_close();
     for (uint32_t op = 1; op < HEARTH_OP_COUNT; op++)
-        if (seen[op] == 0)
+        /* Control flow, and sizes that data tell: ops_interp_test. */
+        if (seen[op] == 0 && !hearth_op_has_blocks(op) &&
+            hearth_op_row(op)->measure == NULL)
             fail_msg("no case for %s", hearth_op_name(op));
 }
 

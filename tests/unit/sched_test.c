@@ -45,7 +45,8 @@ static void tell(void *ctx, const char *what, const char *device,
              model != NULL ? model : "-");
 }
 
-static void start(uint32_t devices, uint64_t limit, bool beside)
+static void start_with(uint32_t devices, uint64_t limit, bool beside,
+                       const struct hearth_policy *policy)
 {
     static const char *const names[] = {"d0", "d1", "d2"};
     struct hearth_sched_device d[3];
@@ -63,10 +64,16 @@ static void start(uint32_t devices, uint64_t limit, bool beside)
                                                .devices = d,
                                                .device_count = devices,
                                                .max_waiting = 100,
+                                               .policy = policy,
                                                .submit = submit,
                                                .arm = arm,
                                                .tell = tell};
     assert_int_equal(hearth_sched_create(&sched, &config), 0);
+}
+
+static void start(uint32_t devices, uint64_t limit, bool beside)
+{
+    start_with(devices, limit, beside, NULL);
 }
 
 static hearth_sched_model_t *add(const char *name, uint64_t bytes,
@@ -160,9 +167,12 @@ static void notify(struct hearth_job *job)
     j->ended += job->stage == HEARTH_JOB_DONE;
 }
 
+static uint32_t asking_tenant;
+
 static void ask(struct job *j, hearth_sched_model_t *model)
 {
     memset(j, 0, sizeof *j);
+    j->job.tenant = asking_tenant;
     j->job.model = model;
     j->job.inputs = &j->inputs;
     j->job.outputs = &j->outputs;
@@ -667,7 +677,19 @@ static int random_status(enum hearth_exec_kind kind)
     return statuses[random_below(4)];
 }
 
-static void random_events(uint64_t seed)
+/* No tenant has more than it may. */
+static void check_quotas(void)
+{
+    for (uint32_t t = 1; t < 4; t++) {
+        struct hearth_cache_tenant_report r;
+        hearth_cache_tenant_report(hearth_sched_cache(sched), t, &r);
+        assert_true(r.quota_bytes == 0 || r.used_bytes <= r.quota_bytes);
+    }
+}
+
+/* With <tenants>: three with quotas, of which one has too little for any model,
+ * and models that the operator pins and unpins. */
+static void random_events(uint64_t seed, bool tenants)
 {
     enum { MODELS = 6, JOBS = 60, EVENTS = 30000 };
     static struct job jobs[JOBS];
@@ -678,6 +700,8 @@ static void random_events(uint64_t seed)
     start(2, 35 * MIB, true);
     for (int i = 0; i < MODELS; i++)
         m[i] = add("m", 10 * MIB, (uint64_t)i * MIB / 2);
+    for (uint32_t t = 1; tenants && t < 4; t++)
+        hearth_sched_tenant_quota(sched, t, (t == 3 ? 5 : t * 12) * MIB);
     for (int e = 0; e < EVENTS; e++) {
         struct job *j = &jobs[random_below(JOBS)];
         bool out = j->job.stage != HEARTH_JOB_NONE && j->ended == 0;
@@ -688,6 +712,7 @@ static void random_events(uint64_t seed)
             if (out)
                 break;
             asked++;
+            asking_tenant = tenants ? random_below(4) : 0;
             ask(j, m[random_below(MODELS)]);
             break;
         case 3:
@@ -700,6 +725,12 @@ static void random_events(uint64_t seed)
                 hearth_sched_timer(sched);
             if (random_below(50) == 0)
                 hearth_sched_model_unload(sched, m[random_below(MODELS)]);
+            if (tenants && random_below(20) == 0)
+                hearth_sched_model_load(sched, m[random_below(MODELS)],
+                                        random_below(4));
+            if (tenants && random_below(20) == 0)
+                hearth_sched_model_pin(sched, m[random_below(MODELS)],
+                                       random_below(3) == 0);
             break;
         default:
             if (task_count == 0)
@@ -715,6 +746,7 @@ static void random_events(uint64_t seed)
         }
         for (uint32_t i = 0; i < 2; i++)
             assert_true(report(i).used_bytes <= report(i).limit_bytes);
+        check_quotas();
         /* Work is waiting only while something is under way. */
         struct hearth_sched_report r;
         hearth_sched_report(sched, &r);
@@ -722,6 +754,7 @@ static void random_events(uint64_t seed)
             fail_msg("event %d: %u jobs wait and nothing is under way", e,
                      r.waiting);
     }
+    asking_tenant = 0;
     for (int i = 0; i < MODELS; i++)
         take_away(m[i]);
     stop();
@@ -734,8 +767,174 @@ static void random_events(uint64_t seed)
 static void any_order_of_events_keeps_the_books(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 8; seed++)
-        random_events(seed * 20230515);
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        random_events(seed * 20230515, false);
+}
+
+static void nor_do_tenants_and_pins_disturb_them(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        random_events(seed * 20230516, true);
+}
+
+/* ---- Tenants and pins ---- */
+
+static uint64_t charged(uint32_t tenant)
+{
+    struct hearth_cache_tenant_report r;
+    hearth_cache_tenant_report(hearth_sched_cache(sched), tenant, &r);
+    return r.used_bytes;
+}
+
+static void run_for(hearth_sched_model_t *m, uint32_t tenant)
+{
+    struct job job;
+    asking_tenant = tenant;
+    ask(&job, m);
+    asking_tenant = 0;
+    while (job.ended == 0) {
+        assert_true(task_count > 0);
+        tasks[0]->loaded = 10 * MIB;
+        end(tasks[0], HEARTH_OK, 100);
+    }
+    assert_int_equal(job.job.status, HEARTH_OK);
+}
+
+static bool is_here(hearth_sched_model_t *m)
+{
+    struct hearth_sched_model_report r;
+    hearth_sched_model_report(m, &r);
+    return r.entries[0]->state == HEARTH_CACHE_RESIDENT;
+}
+
+static void a_tenant_makes_room_among_its_own_models_only(void **state)
+{
+    (void)state;
+    start(1, 100 * MIB, true);
+    hearth_sched_model_t *m[5];
+    for (int i = 0; i < 5; i++)
+        m[i] = add("m", 10 * MIB, 0);
+    hearth_sched_tenant_quota(sched, 1, 25 * MIB);
+    run_for(m[0], 2); /* older than all of tenant 1's */
+    run_for(m[1], 1);
+    run_for(m[2], 1);
+    assert_int_equal(charged(1), 20 * MIB);
+    run_for(m[3], 1);
+    assert_true(is_here(m[0]));
+    assert_false(is_here(m[1]));
+    assert_true(is_here(m[2]) && is_here(m[3]));
+    assert_int_equal(charged(1), 20 * MIB);
+    /* What is there already is shared, and stays whose it was. */
+    run_for(m[0], 1);
+    assert_int_equal(charged(2), 10 * MIB);
+    assert_int_equal(charged(1), 20 * MIB);
+    for (int i = 0; i < 5; i++)
+        take_away(m[i]);
+    stop();
+}
+
+static void a_model_beyond_the_quota_is_refused(void **state)
+{
+    (void)state;
+    start(1, 100 * MIB, true);
+    hearth_sched_model_t *m = add("m", 10 * MIB, 0);
+    struct job job;
+    hearth_sched_tenant_quota(sched, 1, 5 * MIB);
+    asking_tenant = 1;
+    ask(&job, m);
+    asking_tenant = 0;
+    assert_int_equal(job.ended, 1);
+    assert_int_equal(job.job.status, HEARTH_ENOSPACE);
+    assert_non_null(strstr(job.job.error.text, "this tenant may have 5.0 MiB"));
+    hearth_sched_model_load(sched, m, 1); /* nor without a job */
+    assert_int_equal(task_count, 0);
+    hearth_sched_tenant_quota(sched, 1, 0);
+    run_for(m, 1);
+    take_away(m);
+    stop();
+}
+
+static void a_pinned_model_is_loaded_and_stays(void **state)
+{
+    (void)state;
+    start(1, 22 * MIB, true); /* two fit */
+    hearth_sched_model_t *a = add("a", 10 * MIB, 0), *b = add("b", 10 * MIB, 0),
+                         *c = add("c", 10 * MIB, 0);
+    hearth_sched_model_pin(sched, a, true);
+    end_load(HEARTH_OK);
+    assert_true(is_here(a));
+    run_for(b, 0);
+    run_for(c, 0);
+    assert_true(is_here(a) && is_here(c));
+    assert_false(is_here(b));
+    assert_int_equal(report(0).pinned_bytes, 10 * MIB);
+    hearth_sched_model_pin(sched, c, true);
+    struct job job;
+    ask(&job, b); /* no room that could ever be made */
+    assert_int_equal(job.job.status, HEARTH_ENOSPACE);
+    assert_non_null(strstr(job.job.error.text, "unpin one"));
+    hearth_sched_model_pin(sched, a, false);
+    run_for(b, 0);
+    assert_false(is_here(a));
+    take_away(a);
+    take_away(b);
+    take_away(c);
+    stop();
+}
+
+/* What the policy was told last. */
+static int64_t told_load_us;
+
+static int note_place(void *ctx, const struct hearth_policy_place *c)
+{
+    (void)ctx;
+    told_load_us = c->devices[0].load_us;
+    return HEARTH_POLICY_DEFAULT;
+}
+
+static int64_t load_us_of(struct hearth_sched_model_report *r,
+                          hearth_sched_model_t *m)
+{
+    struct job job;
+    hearth_sched_model_unload(sched, m);
+    end_one(HEARTH_EXEC_UNLOAD, HEARTH_OK);
+    ask(&job, m);
+    int64_t load_us = told_load_us;
+    find(HEARTH_EXEC_LOAD)->tier = r->in_host;
+    end(find(HEARTH_EXEC_LOAD), HEARTH_OK, r->in_host ? 300 : 9000);
+    end_one(HEARTH_EXEC_RUN, HEARTH_OK);
+    hearth_sched_model_report(m, r);
+    return load_us;
+}
+
+static void the_time_of_a_load_is_the_nearest_tiers(void **state)
+{
+    (void)state;
+    struct hearth_policy policy = {.name = "note", .place = note_place};
+    struct hearth_sched_model_report r = {.in_host = false};
+    struct job job;
+    start_with(1, 64 * MIB, true, &policy);
+    hearth_sched_model_t *m = add("m", 10 * MIB, 0);
+    ask(&job, m);
+    assert_int_equal(told_load_us, 10 * 1024 + 1000); /* guessed */
+    struct hearth_exec_task *load = find(HEARTH_EXEC_LOAD);
+    struct hearth_host_copy *copy = load->host;
+    end(load, HEARTH_OK, 9000);
+    end_one(HEARTH_EXEC_RUN, HEARTH_OK);
+    assert_int_equal(load_us_of(&r, m), 9000); /* learned */
+    __atomic_store_n(&copy->here, 1, __ATOMIC_RELEASE);
+    hearth_sched_model_report(m, &r);
+    assert_true(r.in_host);
+    assert_int_equal(load_us_of(&r, m), 1024 + 1000); /* guessed */
+    assert_int_equal(r.host_load_us, 300);
+    assert_int_equal(r.load_us, 9000);
+    assert_int_equal(load_us_of(&r, m), 300);
+    __atomic_store_n(&copy->here, 0, __ATOMIC_RELEASE);
+    hearth_sched_model_report(m, &r);
+    assert_int_equal(load_us_of(&r, m), 9000);
+    take_away(m);
+    stop();
 }
 
 static void running_out_of_memory_adds_nothing(void **state)
@@ -777,7 +976,12 @@ int main(void)
         cmocka_unit_test(a_model_is_removed_when_it_is_nowhere_any_more),
         cmocka_unit_test(
             a_busy_holder_is_waited_for_if_that_is_sooner_than_a_copy),
+        cmocka_unit_test(a_tenant_makes_room_among_its_own_models_only),
+        cmocka_unit_test(a_model_beyond_the_quota_is_refused),
+        cmocka_unit_test(a_pinned_model_is_loaded_and_stays),
         cmocka_unit_test(any_order_of_events_keeps_the_books),
+        cmocka_unit_test(nor_do_tenants_and_pins_disturb_them),
+        cmocka_unit_test(the_time_of_a_load_is_the_nearest_tiers),
         cmocka_unit_test(running_out_of_memory_adds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
