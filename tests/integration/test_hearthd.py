@@ -298,8 +298,9 @@ def test_64_clients_on_8_models_over_two_devices_that_do_not_hold_them(tmp_path)
         status = d.check_books()
         assert status["jobs"]["failed"] == 0 and status["jobs"]["refused"] == 0
         assert sum(x["evictions"] for x in status["devices"]) > 0
-        held = {p["device"] for m in status["models"] for p in m["places"]}
-        assert held == {0, 1}
+        # Not what each holds just now: a load that nobody waits for any more may
+        # have emptied one of them a moment ago.
+        assert all(x["loads"] > 0 for x in status["devices"])
     finally:
         d.stop()
 
