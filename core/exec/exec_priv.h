@@ -26,7 +26,7 @@ struct hearth__held {
     hearth_dev_model_t *handle;
     hearth_model_t *model;
     hearth_pack_t *pack; /* mapped; NULL: loaded from the source */
-    bool to_pack, to_lower, to_check;
+    bool to_warm, to_pack, to_lower, to_check;
 };
 
 struct hearth__unit { /* a device */

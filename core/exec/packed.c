@@ -4,10 +4,11 @@
  *
  * A load that finds them maps them and hands them over; where the device's
  * memory is the host's they are used in place, and stay mapped until the
- * unload. After a load from the source the thread that loads writes two packs,
- * of the model and of what the device made of it, but only while it has nothing
- * else to do: a load or an unload that comes meanwhile ends the writing, and it
- * begins anew when that is done. Nothing waits for a pack.
+ * unload: they are read from the disk while the first run goes on. After a load
+ * from the source the thread that loads writes two packs, of the model and of
+ * what the device made of it, but only while it has nothing else to do: a load
+ * or an unload that comes meanwhile ends the writing, and it begins anew when
+ * that is done. Nothing waits for a pack.
  *
  * What was mapped is compared with its checksum in the same way, a while later
  * and slowly, for its first requests want the cores.
@@ -143,6 +144,14 @@ static void drop(struct hearth__unit *u, struct hearth__held *held)
     hearth_free(held);
 }
 
+/* Nothing is copied, and runs go on beside this thread: a first run need not
+ * wait until all is read, it follows the reading. */
+static bool is_used_in_place(const struct hearth__unit *u)
+{
+    return u->loads_beside &&
+           hearth_device_can(u->device, HEARTH_CAP_HOST_MEMORY);
+}
+
 int hearth__packed_load(struct hearth__unit *u, struct hearth_exec_task *task,
                         const struct hearth_load *load)
 {
@@ -167,7 +176,9 @@ int hearth__packed_load(struct hearth__unit *u, struct hearth_exec_task *task,
         return HEARTH_ENOENT;
     }
     held->pack = pack;
-    hearth_pack_warm(pack, LOWERED, never, &with);
+    held->to_warm = is_used_in_place(u);
+    if (!held->to_warm)
+        (void)hearth_pack_warm(pack, LOWERED, never, &with);
     const void *data = hearth_pack_section(pack, LOWERED, &bytes);
     with.lowered_stays = true;
     rc = data == NULL ? hearth_fail(&err, HEARTH_EMODEL, "they are not there")
@@ -352,7 +363,7 @@ static void damaged(struct hearth__unit *u, const struct hearth__held *held,
 
 static bool wants(const struct hearth__held *h)
 {
-    return h->to_pack || h->to_lower || h->to_check;
+    return h->to_warm || h->to_pack || h->to_lower || h->to_check;
 }
 
 bool hearth__packed_wants(const struct hearth__unit *u)
@@ -363,12 +374,25 @@ bool hearth__packed_wants(const struct hearth__unit *u)
     return false;
 }
 
+/* The first run waits for it. True: there was one to warm. */
+static bool warm(struct hearth__unit *u, struct hearth__lane *lane)
+{
+    struct hearth__held *h = u->held;
+    while (h != NULL && !h->to_warm)
+        h = h->next;
+    if (h != NULL)
+        h->to_warm = !hearth_pack_warm(h->pack, LOWERED, has_work, lane);
+    return h != NULL;
+}
+
 void hearth__packed_work(struct hearth__unit *u, struct hearth__lane *lane)
 {
     struct hearth_error err = {0};
     struct hearth__held *h = u->held;
     bool *what;
     int rc;
+    if (warm(u, lane))
+        return;
     while (!wants(h))
         h = h->next;
     if (h->to_lower) {

@@ -72,8 +72,9 @@ int hearth_pack_verify(const hearth_pack_t *pack, uint32_t kind,
                        bool (*stop)(void *ctx), void *ctx,
                        struct hearth_error *err);
 /* Has the system read what of a section is not in memory yet, at the speed of a
- * plain read. It may be in vain. <stop> as above. */
-void hearth_pack_warm(const hearth_pack_t *pack, uint32_t kind,
+ * plain read, and map it, so that who uses it, even meanwhile, meets few
+ * faults. It may be in vain. <stop> as above; false: it was given up for it. */
+bool hearth_pack_warm(const hearth_pack_t *pack, uint32_t kind,
                       bool (*stop)(void *ctx), void *ctx);
 uint64_t hearth_pack_bytes(const hearth_pack_t *pack); /* of the file */
 

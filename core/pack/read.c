@@ -288,26 +288,36 @@ static bool is_cold(const char *at, uint64_t bytes)
 /* Faults of a mapping are served a few pages at a time; a read asks the disk
  * for a whole piece. What it reads into is thrown away: it is the page cache
  * that is filled. */
-void hearth_pack_warm(const hearth_pack_t *p, uint32_t kind,
+static bool fill_cache(const struct hearth_pack *p, uint64_t offset, uint64_t n,
+                       char **scratch)
+{
+    if (*scratch == NULL)
+        *scratch = hearth_malloc(WARM_PIECE);
+    return *scratch != NULL &&
+           pread(p->fd, *scratch, (size_t)n, (off_t)offset) >= 0;
+}
+
+bool hearth_pack_warm(const hearth_pack_t *p, uint32_t kind,
                       bool (*stop)(void *ctx), void *ctx)
 {
     const struct hearth__pack_section *s = find(p, kind);
     char *scratch = NULL;
+    bool stopped = false;
     if (s == NULL || p->fd < 0)
-        return;
+        return true;
     for (uint64_t at = 0; at < s->bytes; at += WARM_PIECE) {
         uint64_t n = s->bytes - at < WARM_PIECE ? s->bytes - at : WARM_PIECE;
-        if (stop != NULL && stop(ctx))
+        const char *data = (const char *)p->base + s->offset + at;
+        if ((stopped = stop != NULL && stop(ctx)))
             break;
-        if (!is_cold((const char *)p->base + s->offset + at, n))
-            continue;
-        if (scratch == NULL)
-            scratch = hearth_malloc(WARM_PIECE);
-        if (scratch == NULL ||
-            pread(p->fd, scratch, (size_t)n, (off_t)(s->offset + at)) < 0)
+        if (is_cold(data, n) && !fill_cache(p, s->offset + at, n, &scratch))
             break;
+#ifdef MADV_POPULATE_READ /* Linux 5.14; before it, faults map the pages */
+        (void)madvise((void *)(uintptr_t)data, (size_t)n, MADV_POPULATE_READ);
+#endif
     }
     hearth_free(scratch);
+    return !stopped;
 }
 
 uint64_t hearth_pack_bytes(const hearth_pack_t *pack)

@@ -96,10 +96,13 @@ struct cpu_pool {
     bool blocked, max, count_pad;
     int block;
 };
-/* A primitive with its memories, whose data is set before each run. */
+/* A primitive with its memories, whose data is set before each run. Its code,
+ * which takes long to make, is made by cpu_primitive_prepare or else by the
+ * first run: who only asks for sizes needs none. */
 #define CPU_ARGS_MAX 6
 struct cpu_primitive {
-    dnnl_primitive_t primitive;
+    dnnl_primitive_desc_t plan; /* NULL: there is no primitive */
+    dnnl_primitive_t primitive; /* NULL: not yet */
     int count;
     dnnl_exec_arg_t args[CPU_ARGS_MAX];
     const void *data[CPU_ARGS_MAX]; /* as set last */
@@ -122,6 +125,9 @@ int cpu_pool_create(hearth_dev_t *dev, const struct cpu_pool *pool,
 int cpu_reorder_create(hearth_dev_t *dev, const int64_t dims[4],
                        bool to_blocked, int block, struct cpu_primitive *out,
                        struct hearth_error *err);
+/* May be called for several primitives at once, by as many threads. */
+int cpu_primitive_prepare(struct cpu_primitive *primitive,
+                          struct hearth_error *err);
 void cpu_primitive_destroy(struct cpu_primitive *primitive);
 /* <data> in the order of the arguments. */
 int cpu_primitive_run(dnnl_stream_t stream, struct cpu_primitive *primitive,
@@ -254,6 +260,8 @@ struct cpu_plan {
 int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *graph,
                     const struct cpu_packs *packs, struct hearth_spec *spec,
                     struct cpu_plan **plan, struct hearth_error *err);
+/* Makes the code of all its primitives, on the device's threads. */
+int cpu_plan_prepare(struct cpu_plan *plan, struct hearth_error *err);
 void cpu_plan_destroy(struct cpu_plan *plan);
 
 /* ---- "profile=on" (profile.c) ---- */

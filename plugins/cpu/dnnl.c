@@ -134,14 +134,10 @@ static md_in query(const_dnnl_primitive_desc_t pd, dnnl_query_t what, int index)
 /* Consumes <pd>. */
 static int finish(hearth_dev_t *dev, dnnl_primitive_desc_t pd,
                   struct cpu_primitive *p, bool weights, bool bias,
-                  const char *what, struct hearth_error *err)
+                  struct hearth_error *err)
 {
     memset(p, 0, sizeof *p);
-    dnnl_status_t status = dnnl_primitive_create(&p->primitive, pd);
-    if (status != dnnl_success) {
-        dnnl_primitive_desc_destroy(pd);
-        return cpu_dnnl_failed(status, what, err);
-    }
+    p->plan = pd;
     bool ok = add_arg(p, dev, DNNL_ARG_SRC, query(pd, dnnl_query_src_md, 0));
     if (ok && weights)
         ok = add_arg(p, dev, DNNL_ARG_WEIGHTS,
@@ -155,11 +151,21 @@ static int finish(hearth_dev_t *dev, dnnl_primitive_desc_t pd,
         p->scratch_bytes = dnnl_memory_desc_get_size(scratch);
     if (ok && p->scratch_bytes > 0)
         ok = add_arg(p, dev, DNNL_ARG_SCRATCHPAD, scratch);
-    dnnl_primitive_desc_destroy(pd);
     if (ok)
         return HEARTH_OK;
     cpu_primitive_destroy(p);
     return cpu_no_memory(err);
+}
+
+int cpu_primitive_prepare(struct cpu_primitive *p, struct hearth_error *err)
+{
+    if (p->primitive != NULL)
+        return HEARTH_OK;
+    dnnl_status_t status = dnnl_primitive_create(&p->primitive, p->plan);
+    if (status == dnnl_success)
+        return HEARTH_OK;
+    p->primitive = NULL;
+    return cpu_dnnl_failed(status, "a kernel's code", err);
 }
 
 void cpu_primitive_destroy(struct cpu_primitive *p)
@@ -169,12 +175,18 @@ void cpu_primitive_destroy(struct cpu_primitive *p)
     p->count = 0;
     if (p->primitive != NULL)
         dnnl_primitive_destroy(p->primitive);
+    if (p->plan != NULL)
+        dnnl_primitive_desc_destroy(p->plan);
     p->primitive = NULL;
+    p->plan = NULL;
 }
 
 int cpu_primitive_run(dnnl_stream_t stream, struct cpu_primitive *p,
                       void *const *data, struct hearth_error *err)
 {
+    int rc = cpu_primitive_prepare(p, err);
+    if (rc != HEARTH_OK)
+        return rc;
     for (int i = 0; i < p->count; i++) {
         if (p->data[i] == data[i])
             continue;
@@ -391,7 +403,7 @@ int cpu_conv_create(hearth_dev_t *dev, const struct cpu_conv *conv,
     dnnl_primitive_desc_t pd;
     int rc = conv_create_pd(dev, conv, weights, &pd, slow, err);
     if (rc == HEARTH_OK)
-        rc = finish(dev, pd, out, true, conv->bias, "a convolution", err);
+        rc = finish(dev, pd, out, true, conv->bias, err);
     return rc;
 }
 
@@ -422,7 +434,7 @@ static int reorder_between(hearth_dev_t *dev, md_in src, md_in dst,
         dnnl_primitive_attr_destroy(attr);
     if (status != dnnl_success)
         return cpu_dnnl_failed(status, "a change of layout", err);
-    return finish(dev, pd, out, false, false, "a change of layout", err);
+    return finish(dev, pd, out, false, false, err);
 }
 
 int cpu_reorder_create(hearth_dev_t *dev, const int64_t dims[4],
@@ -521,5 +533,5 @@ int cpu_pool_create(hearth_dev_t *dev, const struct cpu_pool *pool,
     layout_fini(&dst);
     if (status != dnnl_success)
         return cpu_dnnl_failed(status, "a pool", err);
-    return finish(dev, pd, out, false, false, "a pool", err);
+    return finish(dev, pd, out, false, false, err);
 }

@@ -408,7 +408,7 @@ static void count_own_bytes(struct cpu_plan *p, const struct hearth_graph *g)
            g->input_count * sizeof *p->shapes;
     sum += p->spec.value_count * sizeof *p->spec.values + g->node_count;
     for (uint32_t i = 0; i < p->step_count; i++) {
-        if (p->steps[i].primitive.primitive != NULL)
+        if (p->steps[i].primitive.plan != NULL)
             sum += CPU_KERNEL_BYTES;
         if (p->steps[i].conv != NULL)
             sum += sizeof *p->steps[i].conv;
@@ -470,6 +470,26 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
     }
     count_own_bytes(l.plan, g);
     *out = l.plan;
+    return HEARTH_OK;
+}
+
+int cpu_plan_prepare(struct cpu_plan *plan, struct hearth_error *err)
+{
+    bool failed = false;
+#pragma omp parallel for schedule(dynamic, 1) reduction(|| : failed)
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        struct cpu_primitive *p = &plan->steps[i].primitive;
+        failed =
+            (p->plan != NULL && cpu_primitive_prepare(p, NULL) != HEARTH_OK) ||
+            failed;
+    }
+    /* Once more, one by one, for the reason. */
+    for (uint32_t i = 0; failed && i < plan->step_count; i++) {
+        struct cpu_primitive *p = &plan->steps[i].primitive;
+        int rc = p->plan != NULL ? cpu_primitive_prepare(p, err) : HEARTH_OK;
+        if (rc != HEARTH_OK)
+            return rc;
+    }
     return HEARTH_OK;
 }
 

@@ -346,8 +346,10 @@ static int new_plan(hearth_dev_model_t *m, const struct hearth_shape *shapes,
         return rc;
     plan->shapes =
         cpu_calloc((size_t)m->graph->input_count + 1, sizeof *plan->shapes);
-    rc = plan->shapes != NULL ? cpu_charge(m->dev, plan->own_bytes, err)
-                              : cpu_no_memory(err);
+    rc =
+        plan->shapes != NULL ? cpu_plan_prepare(plan, err) : cpu_no_memory(err);
+    if (rc == HEARTH_OK)
+        rc = cpu_charge(m->dev, plan->own_bytes, err);
     if (rc != HEARTH_OK) {
         cpu_plan_destroy(plan);
         return rc;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,6 +137,56 @@ static void what_is_written_is_mapped_aligned_and_verifies(void **state)
     assert_int_equal(hearth_pack_verify(p, 9, NULL, NULL, &err), HEARTH_OK);
     hearth_pack_close(&p);
     assert_int_equal(get("two"), HEARTH_ENOENT);
+}
+
+/* Is every page of it in memory, and mapped? */
+static bool is_mapped(const char *at, uint64_t bytes)
+{
+    FILE *f = fopen("/proc/self/pagemap", "rbe");
+    bool all = f != NULL;
+    for (uint64_t i = 0; all && i < bytes; i += 4096) {
+        uint64_t entry = 0;
+        off_t where = (off_t)((uintptr_t)(at + i) / 4096 * sizeof entry);
+        all = fseeko(f, where, SEEK_SET) == 0 &&
+              fread(&entry, sizeof entry, 1, f) == 1 && entry >> 63 == 1;
+    }
+    if (f != NULL)
+        fclose(f);
+    return all;
+}
+
+static bool stop_third(void *ctx)
+{
+    int *left = ctx;
+    return --*left < 0;
+}
+
+static void what_is_warmed_is_read_and_mapped(void **state)
+{
+    hearth_pack_t *p;
+    uint64_t bytes, piece = UINT64_C(4) << 20;
+    int left = 2;
+    (void)state;
+    assert_int_equal(put("one", 11 << 20, 'x'), HEARTH_OK);
+    int fd = open(file_of("one"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    assert_int_equal(hearth_pack_open(&p, packs, "one", &err), HEARTH_OK);
+    const char *data = hearth_pack_section(p, 9, &bytes);
+    assert_false(is_mapped(data, bytes));
+    /* Given up before its third piece, and gone on with. */
+    assert_false(hearth_pack_warm(p, 9, stop_third, &left));
+#ifdef MADV_POPULATE_READ
+    assert_true(is_mapped(data, 2 * piece));
+    assert_false(is_mapped(data, bytes));
+#endif
+    assert_true(hearth_pack_warm(p, 9, NULL, NULL));
+#ifdef MADV_POPULATE_READ
+    assert_true(is_mapped(data, bytes));
+#endif
+    assert_true(hearth_pack_warm(p, 8, NULL, NULL)); /* there is none */
+    hearth_pack_close(&p);
 }
 
 static void padding_is_counted_from_the_section(void **state)
@@ -482,12 +533,6 @@ static void processes_that_write_the_same_see_whole_files(void **state)
     }
 }
 
-static bool stop_third(void *ctx)
-{
-    int *left = ctx;
-    return --*left < 0;
-}
-
 static void a_put_or_a_check_that_is_stopped_leaves_nothing(void **state)
 {
     hearth_pack_put_t *p;
@@ -604,6 +649,7 @@ int main(void)
 {
     const struct CMUnitTest cases[] = {
         CASE(what_is_written_is_mapped_aligned_and_verifies),
+        CASE(what_is_warmed_is_read_and_mapped),
         CASE(padding_is_counted_from_the_section),
         CASE(a_change_of_any_byte_is_found),
         CASE(a_file_of_any_other_length_is_refused),
