@@ -371,8 +371,8 @@ int main(int argc, char **argv)
         return 2;
     }
     hearth_device_host_set(&host);
-    rc = hearth_devices_open(argv[1], NULL, 0, &b.devices, &b.device_count,
-                             &b.err);
+    rc = hearth_devices_open(argv[1], NULL, 0, true, &b.devices,
+                             &b.device_count, &b.err);
     if (rc == HEARTH_OK)
         rc = plugin(&b)->queue->create(dev(&b), HEARTH_QUEUE_RUN, &b.queue,
                                        &b.err);

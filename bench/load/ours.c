@@ -275,7 +275,7 @@ static int open_all(struct bench *b, char **argv, int argc)
     if (rc == HEARTH_OK)
         rc = hearth_loop_create(&b->loop, NULL);
     if (rc == HEARTH_OK)
-        rc = hearth_devices_open(argv[1], NULL, 0, &b->devices,
+        rc = hearth_devices_open(argv[1], NULL, 0, true, &b->devices,
                                  &b->device_count, &b->err);
     if (rc == HEARTH_OK)
         rc = hearth_exec_create(&b->exec, b->devices, b->device_count, b->loop,

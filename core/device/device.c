@@ -62,13 +62,14 @@ static int probe(const struct hearth_plugin *plugin, struct hearth_error *err)
 }
 
 static int open_one(hearth_device_t *device, const char *name, const char *spec,
-                    const char *path, uint64_t memory_limit,
+                    const char *path, uint64_t memory_limit, bool keeps_lowered,
                     struct hearth_error *err)
 {
     struct hearth_open_config config = {
         .struct_bytes = sizeof config,
         .spec = spec,
         .memory_limit = memory_limit,
+        .keeps_lowered = keeps_lowered,
     };
     int rc = hearth_plugin_load(path, name, &device->plugin, err);
     if (rc == HEARTH_OK)
@@ -102,8 +103,9 @@ static void name_device(hearth_device_t *const *devices, uint32_t index)
 }
 
 int hearth_devices_open(const char *list, const char *path,
-                        uint64_t memory_limit, hearth_device_t ***devices,
-                        uint32_t *count, struct hearth_error *err)
+                        uint64_t memory_limit, bool keeps_lowered,
+                        hearth_device_t ***devices, uint32_t *count,
+                        struct hearth_error *err)
 {
     char item[ITEM_MAX_BYTES];
     const char *spec;
@@ -121,7 +123,8 @@ int hearth_devices_open(const char *list, const char *path,
         else if ((device = hearth_calloc(1, sizeof *device)) == NULL)
             rc = hearth_fail(err, HEARTH_ENOMEM, "no memory for devices");
         else
-            rc = open_one(device, item, spec, path, memory_limit, err);
+            rc = open_one(device, item, spec, path, memory_limit, keeps_lowered,
+                          err);
         if (rc != HEARTH_OK) {
             hearth_free(device);
             break;

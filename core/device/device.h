@@ -59,12 +59,13 @@ struct hearth_device {
 /* Opens every device of <list>: NAME or NAME:SPEC, separated by blanks, ';', or
  * a comma before a name ("cpu:0-3,6,cpu:4-5": two devices).
  * NAME without a spec opens the plugin's first device. <memory_limit> bytes
- * (0: no limit) for each. All or nothing. Blocks.
- * HEARTH_ECONFIG (empty list, too many, bad spec), and what plugin_load, probe
- * and open give. */
+ * (0: no limit) for each; <keeps_lowered>: see struct hearth_open_config. All
+ * or nothing. Blocks. HEARTH_ECONFIG (empty list, too many, bad spec), and what
+ * plugin_load, probe and open give. */
 int hearth_devices_open(const char *list, const char *path,
-                        uint64_t memory_limit, hearth_device_t ***devices,
-                        uint32_t *count, struct hearth_error *err);
+                        uint64_t memory_limit, bool keeps_lowered,
+                        hearth_device_t ***devices, uint32_t *count,
+                        struct hearth_error *err);
 /* Everything on them was given back before. NULLs the pointer. */
 void hearth_devices_close(hearth_device_t ***devices, uint32_t count);
 

@@ -228,16 +228,17 @@ int hearth__engine_create(hearth_engine_t **out,
                                                     : DEFAULT_REQUEST_BYTES);
     hearth__engine_log_open(engine, &own, host);
     status = hearth__meter_open(engine);
-    if (status == HEARTH_OK)
-        status = hearth_devices_open(
-            own.devices ? own.devices : "cpu", own.plugin_dir, own.memory_bytes,
-            &engine->devices, &engine->device_count, err);
-    if (status == HEARTH_OK)
-        status = hearth_store_create(&engine->store, NULL);
     if (status == HEARTH_OK) {
         open_packs(engine, &own);
-        hearth_store_use_packs(engine->store, engine->packs);
+        status = hearth_devices_open(own.devices ? own.devices : "cpu",
+                                     own.plugin_dir, own.memory_bytes,
+                                     engine->packs != NULL, &engine->devices,
+                                     &engine->device_count, err);
     }
+    if (status == HEARTH_OK)
+        status = hearth_store_create(&engine->store, NULL);
+    if (status == HEARTH_OK)
+        hearth_store_use_packs(engine->store, engine->packs);
     if (status == HEARTH_OK)
         status = hearth__io_start(engine, own.io_threads, err);
     if (status == HEARTH_OK)

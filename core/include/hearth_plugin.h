@@ -76,6 +76,9 @@ struct hearth_open_config {
     const char *spec;
     uint64_t
         memory_limit; /* bytes the core will ask for at most; 0: no limit */
+    /* What export_lowered gives is kept: what a load finds out about the
+     * fastest way to run, at some cost, is found out once. */
+    bool keeps_lowered;
 };
 struct hearth_plugin_calls {
     uint32_t struct_bytes;

@@ -264,7 +264,8 @@ static int run(const char *const *values, int argc, char *const *argv)
         (report = model_json(model, &err)) == NULL)
         goto out;
     if (hearth_devices_open(values[OPT_DEVICES] ? values[OPT_DEVICES] : "cpu",
-                            NULL, 0, &devices, &count, &err) != HEARTH_OK)
+                            NULL, 0, false, &devices, &count,
+                            &err) != HEARTH_OK)
         goto out;
     code = add_devices(report, model, devices, count) ? HEARTH_TOOL_OK
                                                       : HEARTH_TOOL_FAILED;

@@ -12,6 +12,8 @@
 #ifndef HEARTH_PLUGINS_CPU_H
 #define HEARTH_PLUGINS_CPU_H
 
+#include <pthread.h>
+
 #include <oneapi/dnnl/dnnl.h>
 
 #include "hearth_plugin.h"
@@ -54,7 +56,11 @@ struct hearth_dev {
     uint64_t cores[16]; /* bit set, up to 1024 of them */
     int block;          /* channels of a block: 8 or 16 */
     bool winograd;      /* may be chosen */
+    bool tune;          /* ways are chosen by the clock */
     bool profile;       /* steps are timed */
+    pthread_mutex_t tuning;
+    struct cpu_tuned *tuned; /* under <tuning> */
+    uint32_t tuned_count;
     uint64_t limit, overhead;
     uint64_t used; /* atomic */
     char name[64], arch[32];
@@ -170,10 +176,28 @@ struct cpu_packs {
     uint64_t staging; /* what a load needs beside <bytes>, at most */
     bool interpreted; /* no plan can be made: all are plain */
 };
-/* What must be kept of the weights, at the nominal shapes of <spec>. */
+/* The ways of a model's convolutions, as a lowered section has them. */
+struct cpu_choices {
+    const char *entries; /* not aligned */
+    uint32_t count, next;
+};
+/* What must be kept of the weights, at the nominal shapes of <spec>. <choices>
+ * NULL: ways are chosen here. */
 int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *graph,
-                     const struct hearth_spec *spec, struct cpu_packs *packs,
+                     const struct hearth_spec *spec,
+                     struct cpu_choices *choices, struct cpu_packs *packs,
                      struct hearth_error *err);
+/* What the clock said of a convolution. */
+struct cpu_tuned {
+    struct cpu_conv conv;
+    int size;
+};
+/* Of Winograd's tiles, 4, 2 or 0 for none, by the clock (tune.c). Takes up to
+ * some tens of milliseconds, when first asked. On the device's team. */
+int cpu_tune(hearth_dev_t *dev, const struct cpu_conv *conv);
+/* The same as a section says, of the nodes in ascending order; what it says is
+ * to be checked (lowered.c). */
+int cpu_lowered_choice(struct cpu_choices *choices, uint32_t node);
 void cpu_packs_destroy(struct cpu_packs *packs);
 const struct cpu_pack *cpu_packs_find(const struct cpu_packs *packs,
                                       uint32_t value, uint32_t node);
@@ -288,7 +312,8 @@ struct hearth_dev_model {
 /* A model with its packs and no room for them yet; cpu_unload gives all back.
  */
 int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
-                   hearth_dev_model_t **model, struct hearth_error *err);
+                   struct cpu_choices *choices, hearth_dev_model_t **model,
+                   struct hearth_error *err);
 void cpu_unload(hearth_dev_model_t *model);
 /* Between two packs lie bytes that nobody wrote: zeros. */
 void cpu_clear_gaps(hearth_dev_model_t *model);

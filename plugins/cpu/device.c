@@ -81,7 +81,7 @@ void cpu_team_end(int before)
 #endif
 }
 
-/* ---- The spec: a core list, "mem=", "winograd=", "profile=" ---- */
+/* ---- The spec: a core list, switches ---- */
 
 static bool parse_core(const char **text, long *core)
 {
@@ -151,6 +151,8 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
             ok = parse_bytes(item + 4, &dev->limit);
         else if (ok && strncmp(item, "winograd=", 9) == 0)
             ok = parse_switch(item + 9, &dev->winograd);
+        else if (ok && strncmp(item, "tune=", 5) == 0)
+            ok = parse_switch(item + 5, &dev->tune);
         else if (ok && strncmp(item, "profile=", 8) == 0)
             ok = parse_switch(item + 8, &dev->profile);
         else if (ok)
@@ -159,7 +161,7 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
             return hearth_fail(err, HEARTH_ECONFIG,
                                "cpu: '%.60s' is neither a core list "
                                "(\"0-3\"), mem=SIZE (\"mem=2GiB\") nor "
-                               "winograd= or profile= with on or off",
+                               "winograd=, tune= or profile= with on or off",
                                item);
     }
     return HEARTH_OK;
@@ -312,6 +314,8 @@ static void plugin_close(hearth_dev_t *dev)
         dnnl_stream_destroy(dev->load_stream);
     if (dev->engine != NULL)
         dnnl_engine_destroy(dev->engine);
+    pthread_mutex_destroy(&dev->tuning);
+    free(dev->tuned);
     free(dev);
 }
 
@@ -324,6 +328,10 @@ static int plugin_open(const struct hearth_open_config *config,
         return cpu_no_memory(err);
     dev->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
     dev->winograd = true;
+    dev->tune = config->struct_bytes >
+                    offsetof(struct hearth_open_config, keeps_lowered) &&
+                config->keeps_lowered;
+    pthread_mutex_init(&dev->tuning, NULL);
     int rc = parse_spec(dev, config->spec, err);
     if (rc == HEARTH_OK)
         rc = choose_cores(dev, err);

@@ -6,9 +6,10 @@
  * load then touches none of them.
  *
  * The list is made anew from the graph at each load, and the section must have
- * the same one, so that no offset of it is ever followed. What is copied must
- * have the head's hash, too; of what is mapped the core keeps a checksum. What
- * does not fit is stale or damaged, and the source is loaded.
+ * the same one, so that no offset of it is ever followed; only which way each
+ * convolution goes is taken from it, where it may go that way. What is copied
+ * must have the head's hash, too; of what is mapped the core keeps a checksum.
+ * What does not fit is stale or damaged, and the source is loaded.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,9 +37,9 @@ int cpu_lowered_key(hearth_dev_t *dev, char *key, uint32_t size)
     const dnnl_version_t *v = dnnl_version();
     int n = snprintf(key, size,
                      "cpu " PACKAGE_VERSION " %s block %d threads %d "
-                     "winograd %d oneDNN %d.%d.%d %s",
+                     "winograd %d tune %d oneDNN %d.%d.%d %s",
                      dev->arch, dev->block, dev->threads, dev->winograd,
-                     v->major, v->minor, v->patch, v->hash);
+                     dev->tune, v->major, v->minor, v->patch, v->hash);
     return n > 0 && (uint32_t)n < size ? HEARTH_OK : HEARTH_ETOOBIG;
 }
 
@@ -116,6 +117,35 @@ int cpu_export_lowered(hearth_dev_model_t *m, const struct hearth_sink *sink,
     return rc;
 }
 
+/* What a section says of ways: all of it, or nothing. */
+static struct cpu_choices choices_of(const char *lowered, uint64_t bytes)
+{
+    struct cpu_choices none = {0};
+    struct head head;
+    if (bytes < sizeof head)
+        return none;
+    memcpy(&head, lowered, sizeof head);
+    if (head.magic != LOWERED_MAGIC || head.version != LOWERED_VERSION ||
+        head.pack_count > UINT32_MAX ||
+        head.pack_count > (bytes - sizeof head) / sizeof(struct entry))
+        return none;
+    return (struct cpu_choices){.entries = lowered + sizeof head,
+                                .count = (uint32_t)head.pack_count};
+}
+
+int cpu_lowered_choice(struct cpu_choices *c, uint32_t node)
+{
+    for (; c->next < c->count; c->next++) {
+        struct entry e;
+        memcpy(&e, c->entries + c->next * sizeof e, sizeof e);
+        if (e.node < node)
+            continue;
+        bool winograd = e.node == node && e.kind == CPU_PACK_WINOGRAD;
+        return winograd && (e.size == 4 || e.size == 2) ? (int)e.size : 0;
+    }
+    return 0;
+}
+
 /* Where the weights are in a section that is this model's; NULL: it is not. */
 static const char *check(const hearth_dev_model_t *m, const char *lowered,
                          uint64_t bytes, bool copied)
@@ -169,7 +199,8 @@ int cpu_load_lowered(hearth_dev_t *dev, hearth_queue_t *copy_queue,
     const bool stays =
         load->struct_bytes > offsetof(struct hearth_load, lowered_stays) &&
         load->lowered_stays && (uintptr_t)lowered % PAGE == 0;
-    int rc = cpu_load_begin(dev, load, &m, err);
+    struct cpu_choices choices = choices_of(lowered, lowered_bytes);
+    int rc = cpu_load_begin(dev, load, &choices, &m, err);
     if (rc != HEARTH_OK)
         return rc;
     const char *weights = check(m, lowered, lowered_bytes, !stays);

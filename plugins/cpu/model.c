@@ -88,7 +88,7 @@ static int measure(hearth_dev_t *dev, const struct hearth_graph *graph,
     int rc = nominal_spec(graph, weights, NULL, &spec, err);
     if (rc != HEARTH_OK)
         return rc;
-    rc = cpu_packs_create(dev, graph, &spec, &packs, err);
+    rc = cpu_packs_create(dev, graph, &spec, NULL, &packs, err);
     if (rc != HEARTH_OK) {
         hearth_spec_destroy(&spec);
         return rc;
@@ -247,7 +247,8 @@ void cpu_unload(hearth_dev_model_t *m)
 }
 
 int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
-                   hearth_dev_model_t **out, struct hearth_error *err)
+                   struct cpu_choices *choices, hearth_dev_model_t **out,
+                   struct hearth_error *err)
 {
     struct hearth_spec spec;
     cpu_bind_thread(dev);
@@ -258,7 +259,7 @@ int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
     m->graph = load->graph;
     int rc = nominal_spec(load->graph, load->weights, NULL, &spec, err);
     if (rc == HEARTH_OK) {
-        rc = cpu_packs_create(dev, load->graph, &spec, &m->packs, err);
+        rc = cpu_packs_create(dev, load->graph, &spec, choices, &m->packs, err);
         hearth_spec_destroy(&spec);
     }
     if (rc == HEARTH_OK)
@@ -275,7 +276,7 @@ static int load(hearth_dev_t *dev, hearth_queue_t *copy_queue,
     (void)copy_queue;
     hearth_dev_model_t *m;
     void *weights = NULL;
-    int rc = cpu_load_begin(dev, load, &m, err);
+    int rc = cpu_load_begin(dev, load, NULL, &m, err);
     if (rc != HEARTH_OK)
         return rc;
     rc = cpu_alloc(dev, m->packs.bytes, &weights, err);

@@ -195,16 +195,28 @@ static int choose_layout(hearth_dev_t *dev, struct cpu_pack *pack,
     return rc;
 }
 
+/* Of Winograd's tiles, or 0. */
+static int choose_size(hearth_dev_t *dev, const struct cpu_conv *conv,
+                       uint32_t node, struct cpu_choices *choices)
+{
+    if (!dev->winograd)
+        return 0;
+    if (choices != NULL)
+        return cpu_winograd_can(conv) ? cpu_lowered_choice(choices, node) : 0;
+    return dev->tune ? cpu_tune(dev, conv) : cpu_winograd_choose(conv);
+}
+
 static int add_conv(hearth_dev_t *dev, const struct hearth_graph *g,
                     uint32_t node, const struct cpu_conv *conv,
-                    struct cpu_packs *packs, struct hearth_error *err)
+                    struct cpu_choices *choices, struct cpu_packs *packs,
+                    struct hearth_error *err)
 {
     uint32_t w = hearth_graph_input(g, hearth_graph_node(g, node), 1);
     struct cpu_pack *pack = add(packs, w, node);
     if (pack == NULL)
         return cpu_no_memory(err);
     pack->conv = *conv;
-    pack->size = dev->winograd ? cpu_winograd_choose(conv) : 0;
+    pack->size = choose_size(dev, conv, node, choices);
     if (pack->size != 0) {
         pack->kind = CPU_PACK_WINOGRAD;
         pack->bytes = cpu_winograd_bytes(conv, pack->size);
@@ -305,7 +317,8 @@ static uint64_t staging_of(const struct cpu_pack *pack)
 }
 
 int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
-                     const struct hearth_spec *spec, struct cpu_packs *packs,
+                     const struct hearth_spec *spec,
+                     struct cpu_choices *choices, struct cpu_packs *packs,
                      struct hearth_error *err)
 {
     memset(packs, 0, sizeof *packs);
@@ -318,7 +331,7 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
         bool packed =
             !packs->interpreted && cpu_conv_of_node(dev, g, spec, n, &conv);
         if (packed)
-            rc = add_conv(dev, g, n, &conv, packs, err);
+            rc = add_conv(dev, g, n, &conv, choices, packs, err);
         else if (!packs->interpreted && (packed = is_matrix(dev, g, spec, n)))
             rc = add_matrix(dev, g, spec, n, packs, err);
         for (uint32_t k = 0; k < node->input_count; k++) {

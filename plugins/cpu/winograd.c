@@ -326,11 +326,11 @@ void cpu_winograd_run(const struct cpu_conv *c, int size, int threads,
 }
 
 /* ---- The choice ----
- * By a model of the cost rather than by a clock: the same on every start, free
- * at load, and no worse where it matters, for the ways differ by far more than
- * the model errs. Fitted to measurements (docs/performance.md) in units of a
- * multiplication: short products waste a tile's start and end; weights that
- * are larger than caches come from memory; each transform moves its planes. */
+ * By a model of the cost: the same on every start and free at load. Where loads
+ * are kept a clock has the last word (tune.c). Fitted to measurements
+ * (docs/performance.md) in units of a multiplication: short products waste a
+ * tile's start and end; weights that are larger than caches come from memory;
+ * each transform moves its planes. */
 
 /* Multiplications in the time of a number of weights, of a tile's block. */
 #define PER_WEIGHT 10
@@ -339,9 +339,12 @@ void cpu_winograd_run(const struct cpu_conv *c, int size, int threads,
 /* Below this many the planes are not worth their memory. */
 #define LEAST 500000
 
-static int64_t cost_of(const struct cpu_conv *c, int size)
+int64_t cpu_winograd_cost(const struct cpu_conv *c, int size)
 {
     const int64_t *out = c->window.out, points = (size + 2) * (size + 2);
+    if (size == 0)
+        return 9 * c->in_channels * c->out_channels *
+               (out[0] * out[1] * c->batch + PER_WEIGHT);
     int64_t tiles =
         ((out[0] + size - 1) / size) * ((out[1] + size - 1) / size) * c->batch;
     /* Rows of a product come in sixes and twelves. */
@@ -352,20 +355,25 @@ static int64_t cost_of(const struct cpu_conv *c, int size)
                points / 36;
 }
 
-int cpu_winograd_choose(const struct cpu_conv *c)
+bool cpu_winograd_can(const struct cpu_conv *c)
 {
     const struct hearth_window *w = &c->window;
-    int64_t weights = 9 * c->in_channels * c->out_channels;
-    int64_t direct = weights * (w->out[0] * w->out[1] * c->batch + PER_WEIGHT);
     bool keeps_zero = c->act != HEARTH_ACT_CLIP && c->act != HEARTH_ACT_SIGMOID;
-    if (!c->src_blocked || !c->dst_blocked || c->rank != 2 || c->groups != 1 ||
-        !cpu_gemm_can(c->block) || direct < LEAST ||
-        (!keeps_zero && c->out_channels % c->block != 0))
+    bool can = c->src_blocked && c->dst_blocked && c->rank == 2 &&
+               c->groups == 1 && cpu_gemm_can(c->block) &&
+               cpu_winograd_cost(c, 0) >= LEAST &&
+               (keeps_zero || c->out_channels % c->block == 0);
+    for (int i = 0; can && i < 2; i++)
+        can = w->kernel[i] == 3 && w->stride[i] == 1 && w->dilation[i] == 1;
+    return can;
+}
+
+int cpu_winograd_choose(const struct cpu_conv *c)
+{
+    if (!cpu_winograd_can(c))
         return 0;
-    for (int i = 0; i < 2; i++)
-        if (w->kernel[i] != 3 || w->stride[i] != 1 || w->dilation[i] != 1)
-            return 0;
-    int64_t four = cost_of(c, 4), two = cost_of(c, 2);
+    int64_t direct = cpu_winograd_cost(c, 0);
+    int64_t four = cpu_winograd_cost(c, 4), two = cpu_winograd_cost(c, 2);
     if ((four < two ? four : two) > direct - direct / 16)
         return 0;
     return four < two ? 4 : 2;

@@ -9,6 +9,11 @@
 
 #include "cpu.h"
 
+/* Is it one that can be done so, and large enough to be worth a thought? */
+bool cpu_winograd_can(const struct cpu_conv *conv);
+/* About how long it takes with tiles of <size>, or, 0, without; in a unit of no
+ * meaning. */
+int64_t cpu_winograd_cost(const struct cpu_conv *conv, int size);
 /* 4 or 2 where that is likely faster than the direct way, else 0: the same
  * answer for the same convolution always. */
 int cpu_winograd_choose(const struct cpu_conv *conv);

@@ -66,7 +66,8 @@ static int bench_open(struct bench *b, const char *list,
     int rc = hearth_loop_create(&b->loop, NULL);
     the_loop = b->loop;
     if (rc == HEARTH_OK)
-        rc = hearth_devices_open(list, NULL, 0, &b->devices, &b->count, err);
+        rc = hearth_devices_open(list, NULL, 0, false, &b->devices, &b->count,
+                                 err);
     if (rc == HEARTH_OK)
         rc = hearth_exec_create(&b->exec, b->devices, b->count, b->loop,
                                 hearth_clock_real(), err);

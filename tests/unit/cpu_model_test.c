@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "cpu.h"
+#include "gemm.h"
 #include "ops/ops_impl.h"
 #include "unit/cpu_case.h"
 
@@ -279,6 +280,88 @@ static void damaged_or_foreign_weights_are_refused(void **state)
     cpu_case_free(&other.c);
     loaded_fini(&l);
     free(s.data);
+}
+
+/* conv relu conv relu of the same sizes, [n,64,14,14], for which no way is far
+ * ahead. */
+static const struct hearth_graph *equal_net(struct cpu_case *c)
+{
+    struct ops_block *b = c->block;
+    ops_block_symbols(b, 1);
+    uint32_t x =
+        ops_block_input(b, "x", HEARTH_F32, 4,
+                        (const int64_t[]){HEARTH_DIM_SYMBOL(0), 64, 14, 14});
+    for (int i = 0; i < 2; i++) {
+        uint32_t w =
+            cpu_case_weight(c, 4, (const int64_t[]){64, 64, 3, 3}, 0.05f, 0);
+        ops_block_ints(b, HEARTH_ATTR_PADS, 4, (const int64_t[]){1, 1, 1, 1});
+        ops_block_int(b, HEARTH_ATTR_ACTIVATION, HEARTH_ACT_RELU);
+        x = ops_block_node(b, HEARTH_OP_CONV, 2, (const uint32_t[]){x, w}, 1);
+    }
+    ops_block_output(b, x);
+    return ops_block_graph(b);
+}
+
+static void check_picture(struct loaded *l)
+{
+    struct hearth_shape shape = {.rank = 4, .dims = {2, 64, 14, 14}};
+    struct hearth_view in = cpu_case_input(&l->c, &shape), want;
+    cpu_case_reference(&l->c, &in, &want);
+    if (device_run_execute(&l->run, &in) != HEARTH_OK)
+        fail_msg("%s", l->run.error.text);
+    cpu_case_compare(&l->run, &want, "picture");
+    free(in.data);
+    free(want.data);
+}
+
+static void ways_are_timed_once_and_kept_with_the_weights(void **state)
+{
+    static const int sizes[] = {0, 2, 4};
+    uint64_t bytes[3];
+    struct hearth_error err;
+    hearth_device_t own;
+    (void)state;
+    cpu_open(&own, "tune=on");
+    if (!cpu_gemm_can(own.dev->block)) {
+        cpu_close(&own);
+        skip();
+    }
+    const struct hearth_model_calls *model = own.plugin->model;
+    for (int i = 0; i < 3; i++) {
+        struct section s = {.limit = UINT64_MAX};
+        const struct hearth_sink sink = {
+            .struct_bytes = sizeof sink, .ctx = &s, .write = keep};
+        struct hearth_footprint fp = {.struct_bytes = sizeof fp};
+        struct loaded l;
+        cpu_case_init(&l.c, 11);
+        const struct hearth_graph *g = equal_net(&l.c);
+        assert_int_equal(
+            model->footprint(own.dev, g, &l.c.weights, NULL, &fp, &err), 0);
+        /* Two equal ones, three times. */
+        assert_int_equal(own.dev->tuned_count, 1);
+        assert_true(own.dev->tuned[0].size == 0 ||
+                    own.dev->tuned[0].size == 2 || own.dev->tuned[0].size == 4);
+        own.dev->tuned[0].size = sizes[i];
+        assert_int_equal(device_run_load(&l.run, &own, g, &l.c.weights), 0);
+        bytes[i] = l.run.model_bytes;
+        check_picture(&l);
+        assert_int_equal(model->export_lowered(l.run.model, &sink, &err), 0);
+        model->unload(l.run.model);
+        /* By now another way is faster. */
+        own.dev->tuned[0].size = sizes[(i + 1) % 3];
+        const struct hearth_load load = {
+            .struct_bytes = sizeof load, .graph = g, .weights = &l.c.weights};
+        assert_int_equal(model->load_lowered(own.dev, l.run.queue, &load,
+                                             s.data, s.bytes, &l.run.model,
+                                             &l.run.model_bytes, &err),
+                         0);
+        assert_int_equal(l.run.model_bytes, bytes[i]);
+        check_picture(&l);
+        loaded_fini(&l);
+        free(s.data);
+    }
+    assert_true(bytes[0] < bytes[1] && bytes[1] < bytes[2]);
+    cpu_close(&own);
 }
 
 static uint64_t resident_bytes(void)
@@ -885,6 +968,7 @@ int main(void)
         cmocka_unit_test(packed_weights_are_kept_and_loaded_again),
         cmocka_unit_test(mapped_weights_are_used_where_they_lie),
         cmocka_unit_test(damaged_or_foreign_weights_are_refused),
+        cmocka_unit_test(ways_are_timed_once_and_kept_with_the_weights),
         cmocka_unit_test(nothing_is_left_after_200_models),
         cmocka_unit_test(a_load_takes_no_more_than_its_footprint),
         cmocka_unit_test(eight_plans_are_kept_and_the_oldest_goes),

@@ -50,9 +50,8 @@ static const struct hearth_weights weights = {
 
 static uint32_t place(struct ops_block *b, uint32_t k, const struct tensor *t)
 {
-    static const char *const names[] = {"a", "b", "c", "d", "e", "f",
-                                        "g", "h", "i", "j", "k", "l",
-                                        "m", "n", "o", "p"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h",
+                                        "i", "j", "k", "l", "m", "n", "o", "p"};
     if (k < weights_from)
         return ops_block_input(b, names[k], t->dtype, t->shape.rank,
                                t->shape.dims);
@@ -100,7 +99,7 @@ static void run_all(const char *list, uint32_t from)
     uint32_t count, done = 0;
     struct hearth_error err = {0};
     hearth_device_host_set(NULL);
-    if (hearth_devices_open(list, NULL, 0, &devices, &count, &err) != 0)
+    if (hearth_devices_open(list, NULL, 0, false, &devices, &count, &err) != 0)
         fail_msg("%s", err.text);
     weights_from = from;
     uint32_t samples = ops_samples_open();

@@ -162,7 +162,7 @@ static void a_list_of_devices_opens_all_of_them(void **state)
     struct hearth_error err;
     assert_int_equal(
         hearth_devices_open(" sim:mem=64MiB,overhead=1MiB; sim:mem=32MiB  sim",
-                            NULL, 0, &devices, &count, &err),
+                            NULL, 0, false, &devices, &count, &err),
         0);
     assert_int_equal(count, 3);
     assert_string_equal(devices[0]->name, "sim:0");
@@ -185,7 +185,7 @@ static void a_comma_before_a_name_begins_a_device(void **state)
     assert_int_equal(
         hearth_devices_open("sim:mem=64MiB,overhead=1MiB,sim:mem=32MiB,sim,"
                             "sim:overhead=2MiB,mem=8MiB",
-                            NULL, 0, &devices, &count, &err),
+                            NULL, 0, false, &devices, &count, &err),
         0);
     assert_int_equal(count, 4);
     assert_int_equal(devices[0]->properties.bytes_free, 63 << 20);
@@ -219,9 +219,9 @@ static void a_bad_list_opens_none(void **state)
         {"sim:fail=load:1:MAYBE", HEARTH_ECONFIG, "no such value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(
-            hearth_devices_open(cases[i].list, NULL, 0, &devices, &count, &err),
-            cases[i].status);
+        assert_int_equal(hearth_devices_open(cases[i].list, NULL, 0, false,
+                                             &devices, &count, &err),
+                         cases[i].status);
         expect_text(&err, cases[i].text);
         assert_null(devices);
         assert_int_equal(count, 0);
@@ -237,9 +237,9 @@ static void running_out_of_memory_opens_none(void **state)
     uint32_t count;
     for (int n = 1; n <= 3; n++) {
         hearth_mem_fail_at(n, false);
-        assert_int_equal(
-            hearth_devices_open("sim sim", NULL, 0, &devices, &count, NULL),
-            HEARTH_ENOMEM);
+        assert_int_equal(hearth_devices_open("sim sim", NULL, 0, false,
+                                             &devices, &count, NULL),
+                         HEARTH_ENOMEM);
         hearth_mem_fail_at(0, false);
         assert_null(devices);
         assert_int_equal(hearth_mem_used_bytes(), start);
@@ -255,7 +255,8 @@ static void a_lost_device_stays_lost_and_tells_the_first_reason(void **state)
     hearth_fail(&first, HEARTH_EDEVICE, "first");
     hearth_fail(&second, HEARTH_EDEVICE, "second");
     assert_int_equal(
-        hearth_devices_open("sim sim", NULL, 0, &devices, &count, NULL), 0);
+        hearth_devices_open("sim sim", NULL, 0, false, &devices, &count, NULL),
+        0);
     assert_int_equal(hearth_device_note(devices[0], HEARTH_ENOMEM, NULL),
                      HEARTH_ENOMEM);
     assert_false(hearth_device_is_lost(devices[0]));

@@ -69,8 +69,9 @@ static void start(const char *list, uint64_t limit)
 {
     struct hearth_error err = {0};
     hearth_device_host_set(NULL);
-    assert_int_equal(
-        hearth_devices_open(list, NULL, 0, &devices, &device_count, &err), 0);
+    assert_int_equal(hearth_devices_open(list, NULL, 0, false, &devices,
+                                         &device_count, &err),
+                     0);
     assert_int_equal(hearth_host_create(&host, limit), 0);
     for (int i = 0; i < COPIES; i++) {
         struct source *s = &sources[i];

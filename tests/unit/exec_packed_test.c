@@ -41,8 +41,8 @@ static void start(uint64_t limit)
     told = NULL;
     assert_int_equal(hearth_packs_create(&packs, dir, limit, &err), HEARTH_OK);
     assert_int_equal(hearth_loop_create(&loop, NULL), 0);
-    if (hearth_devices_open("cpu:0", NULL, 0, &devices, &device_count, &err) !=
-            HEARTH_OK ||
+    if (hearth_devices_open("cpu:0", NULL, 0, true, &devices, &device_count,
+                            &err) != HEARTH_OK ||
         hearth_exec_create(&exec, devices, device_count, loop,
                            hearth_clock_real(), &err) != HEARTH_OK ||
         hearth_model_open_packed(&model, file, NULL, packs, &err) != HEARTH_OK)

@@ -98,7 +98,8 @@ static void start(const char *list)
     struct hearth_error err = {0};
     hearth_device_host_set(NULL);
     assert_int_equal(hearth_loop_create(&loop, NULL), 0);
-    int rc = hearth_devices_open(list, NULL, 0, &devices, &device_count, &err);
+    int rc = hearth_devices_open(list, NULL, 0, false, &devices, &device_count,
+                                 &err);
     assert_string_equal(err.text, "");
     assert_int_equal(rc, 0);
     assert_int_equal(hearth_exec_create(&exec, devices, device_count, loop,

@@ -75,7 +75,8 @@ static void open_sim(struct fixture *f, const char *spec)
                                       .wait_until_us = wait_by_hand};
     hearth_manual_clock_init(&sim_clock, 1000);
     hearth_device_host_set(&host);
-    int rc = hearth_devices_open(spec, NULL, 0, &f->devices, &f->count, &err);
+    int rc =
+        hearth_devices_open(spec, NULL, 0, false, &f->devices, &f->count, &err);
     assert_string_equal(err.text, "");
     assert_int_equal(rc, 0);
     f->dev = f->devices[0]->dev;
