@@ -19,9 +19,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINGER_US INT64_C(2000000)
+/* After an answer that no request of this connection can follow: what the
+ * client still sends is thrown away, for if we closed before it has sent all of
+ * it, the reset could overtake the answer. Until it rests, and in all. */
+#define LINGER_REST_US INT64_C(2000000)
+#define LINGER_US INT64_C(30000000)
 #define STEPS 64 /* some ten requests, or 2 MiB of a body, at a stretch */
-#define LINGER_BYTES (UINT64_C(16) << 20)
 
 static void conn_run(hearth_http_request_t *conn);
 
@@ -98,7 +101,7 @@ static void begin_linger(hearth_http_request_t *conn)
 {
     conn->in_state = HEARTH__IN_LINGER;
     conn->keep_alive = false;
-    conn->input_us = now_us(conn);
+    conn->input_us = conn->linger_us = now_us(conn);
     conn->in.pos = conn->in.len = conn->in.floor = 0;
 }
 
@@ -262,12 +265,6 @@ static bool read_more(hearth_http_request_t *conn)
     /* A short read emptied the socket; after a hang-up the end is to come. */
     conn->readable = full || conn->hung_up;
     conn->received_bytes += (uint64_t)n;
-    if (conn->in_state == HEARTH__IN_LINGER) {
-        conn->lingered_bytes += (uint64_t)n;
-        if (conn->lingered_bytes > LINGER_BYTES)
-            hearth__http_conn_fail(conn, HEARTH_HTTP_TOO_BIG);
-        return true;
-    }
     if (conn->in_state == HEARTH__IN_IDLE) {
         conn->in_state = HEARTH__IN_HEAD;
         conn->head_start_us = now_us(conn);
@@ -452,8 +449,11 @@ static int64_t find_deadline(const hearth_http_request_t *conn)
         earlier(&deadline_us, conn->head_start_us, limits->read_us);
         break;
     case HEARTH__IN_LINGER:
-        if (conn->out.bytes == 0)
-            earlier(&deadline_us, conn->input_us, LINGER_US);
+        if (conn->out.bytes > 0)
+            break;
+        earlier(&deadline_us, conn->input_us, LINGER_REST_US);
+        earlier(&deadline_us, conn->linger_us,
+                conn->server->draining ? LINGER_REST_US : LINGER_US);
         break;
     default:
         break;

@@ -47,9 +47,10 @@ struct hearth_http_request {
     enum hearth__http_in_state in_state;
     struct hearth__http_in in;
     int64_t head_start_us; /* first byte of this request */
-    int64_t input_us;      /* idle since, last piece of body, linger since */
+    int64_t input_us;      /* idle since, last piece of body or beyond */
+    int64_t linger_us;     /* since */
     uint64_t body_limit, body_received; /* of this request */
-    uint64_t lingered_bytes, received_bytes;
+    uint64_t received_bytes;
     bool paused;
 
     enum hearth__http_out_state out_state;

@@ -641,6 +641,51 @@ static void slow_clients_are_told_and_closed(void **state)
     stop();
 }
 
+/* All of it, a mebibyte every tenth of a second. False: the server closed. */
+static bool say_slowly(int fd, size_t mebibytes)
+{
+    static char piece[1 << 20];
+    for (size_t i = 0; i < mebibytes; i++) {
+        for (size_t done = 0; done < sizeof piece;) {
+            ssize_t n =
+                send(fd, piece + done, sizeof piece - done, MSG_NOSIGNAL);
+            if (n < 0 && errno != EAGAIN)
+                return false;
+            done += n > 0 ? (size_t)n : 0;
+            turns(1);
+        }
+        later(100000);
+    }
+    return true;
+}
+
+static void a_refusal_waits_until_the_client_has_sent_all(void **state)
+{
+    (void)state;
+    start(NULL);
+    int fd = dial();
+    say(fd, "POST /small HTTP/1.1\r\nHost: a\r\n"
+            "Content-Length: 104857600\r\n\r\n");
+    assert_true(say_slowly(fd, 100));
+    assert_non_null(strstr(hear(fd), "HTTP/1.1 413 "));
+    close(fd);
+    /* Not for one that rests, nor for one that never ends. */
+    fd = dial();
+    say(fd, "POST /small HTTP/1.1\r\nHost: a\r\n"
+            "Content-Length: 1048576000\r\n\r\n");
+    assert_true(say_slowly(fd, 10));
+    later(2000001);
+    assert_false(say_slowly(fd, 1));
+    close(fd);
+    fd = dial();
+    say(fd, "POST /small HTTP/1.1\r\nHost: a\r\n"
+            "Content-Length: 1048576000\r\n\r\n");
+    assert_true(say_slowly(fd, 299));
+    assert_false(say_slowly(fd, 2));
+    close(fd);
+    stop();
+}
+
 static void a_paused_body_waits_and_has_no_timeout(void **state)
 {
     (void)state;
@@ -949,6 +994,7 @@ int main(void)
         cmocka_unit_test(a_limit_is_the_same_for_every_request_of_a_connection),
         cmocka_unit_test(a_refused_body_is_dropped_and_the_connection_lives),
         cmocka_unit_test(slow_clients_are_told_and_closed),
+        cmocka_unit_test(a_refusal_waits_until_the_client_has_sent_all),
         cmocka_unit_test(a_paused_body_waits_and_has_no_timeout),
         cmocka_unit_test(a_client_that_does_not_read_is_given_up),
         cmocka_unit_test(a_request_has_a_time_limit_as_a_whole),
