@@ -212,6 +212,19 @@ static void charge(hearth_cache_t *cache, struct hearth_cache_entry *entry,
     entry->bytes = bytes;
 }
 
+/* What is kept for first runs, least recently used first, until the device is
+ * below its limit. */
+static void give_way(hearth_cache_t *cache, uint32_t device)
+{
+    struct device *d = &cache->devices[device];
+    for (struct hearth_cache_entry *e = d->oldest;
+         e != NULL && d->used > d->config.limit_bytes; e = e->newer) {
+        uint64_t over = d->used - d->config.limit_bytes;
+        uint64_t kept = e->bytes - e->held;
+        charge(cache, e, e->bytes - (kept < over ? kept : over));
+    }
+}
+
 static uint64_t pinned_bytes(const struct device *d)
 {
     uint64_t bytes = 0;
@@ -446,15 +459,17 @@ void hearth_cache_load_begin(hearth_cache_t *cache,
 
 void hearth_cache_load_end(hearth_cache_t *cache,
                            struct hearth_cache_entry *entry, void *handle,
-                           uint64_t bytes)
+                           uint64_t held, uint64_t keep)
 {
     HEARTH_ASSERT(entry->state == HEARTH_CACHE_LOADING);
-    charge(cache, entry, bytes);
+    entry->held = held;
+    charge(cache, entry, held > keep ? held : keep);
     entry->state = HEARTH_CACHE_RESIDENT;
     entry->handle = handle;
     entry->failures = 0;
     entry->used_us = hearth_now_us(cache->clock);
     list_add(cache, entry);
+    give_way(cache, entry->device);
 }
 
 void hearth_cache_load_fail(hearth_cache_t *cache,
@@ -500,7 +515,9 @@ void hearth_cache_adjust(hearth_cache_t *cache,
                          struct hearth_cache_entry *entry, uint64_t bytes)
 {
     HEARTH_ASSERT(entry->state == HEARTH_CACHE_RESIDENT);
+    entry->held = bytes;
     charge(cache, entry, bytes);
+    give_way(cache, entry->device);
 }
 
 void hearth_cache_unload_begin(hearth_cache_t *cache,
@@ -522,6 +539,7 @@ void hearth_cache_unload_end(hearth_cache_t *cache,
     cache->devices[entry->device].leaving -= entry->bytes;
     cache->tenants[entry->tenant].leaving -= entry->bytes;
     charge(cache, entry, 0);
+    entry->held = 0;
     entry->handle = NULL;
     entry->state = HEARTH_CACHE_ABSENT;
 }
@@ -584,6 +602,8 @@ bool hearth_cache_check(const hearth_cache_t *cache)
             sum += e->bytes;
             leaving += e->state == HEARTH_CACHE_UNLOADING ? e->bytes : 0;
             resident += e->state == HEARTH_CACHE_RESIDENT;
+            if (e->state == HEARTH_CACHE_RESIDENT && e->held > e->bytes)
+                return false;
             if (!here && (e->bytes != 0 || e->pins != 0))
                 return false;
         }

@@ -36,7 +36,8 @@ struct hearth_cache_entry {
     uint32_t device;
     uint32_t tenant; /* that is charged for it: the one that had it loaded */
     enum hearth_cache_state state;
-    uint64_t bytes; /* charged */
+    uint64_t bytes; /* charged: what it holds, and what is kept for it */
+    uint64_t held;  /* of them, as the device said last */
     uint32_t pins;  /* runs, and loads that requests wait for: not evictable */
     uint64_t hits;  /* runs, ever */
     int64_t used_us;
@@ -128,10 +129,12 @@ uint64_t hearth_cache_arena(const hearth_cache_t *cache, uint32_t device);
 void hearth_cache_load_begin(hearth_cache_t *cache,
                              struct hearth_cache_entry *entry, uint32_t tenant,
                              uint64_t bytes);
-/* LOADING -> RESIDENT, charged with what was taken. The pin stays. */
+/* LOADING -> RESIDENT, charged with the <held> bytes that were taken and with
+ * what of <keep> is more than that, as far as there is room for it: for the
+ * plan of its first run. The pin stays. */
 void hearth_cache_load_end(hearth_cache_t *cache,
                            struct hearth_cache_entry *entry, void *handle,
-                           uint64_t bytes);
+                           uint64_t held, uint64_t keep);
 /* LOADING -> FAILED (ABSENT for HEARTH_ECANCELED and what is worth no memory,
  * when <remember> is false), uncharged and unpinned. A FAILED one is not to be
  * tried before retry_us: 1 s, doubled with each failure in a row, at most 60.
@@ -143,7 +146,9 @@ void hearth_cache_load_fail(hearth_cache_t *cache,
 void hearth_cache_use(hearth_cache_t *cache, struct hearth_cache_entry *entry);
 void hearth_cache_unpin(hearth_cache_t *cache,
                         struct hearth_cache_entry *entry);
-/* Corrects the charge of a RESIDENT entry: its plans grew or went. */
+/* Corrects the charge of a RESIDENT entry: its plans grew or went. Where that
+ * passes the device's limit, what is kept for others gives way; it stays above
+ * the limit only while a load has more charged than it has taken yet. */
 void hearth_cache_adjust(hearth_cache_t *cache,
                          struct hearth_cache_entry *entry, uint64_t bytes);
 /* RESIDENT and unpinned -> UNLOADING; the caller unloads its handle. */

@@ -91,9 +91,7 @@ static void load_done(hearth_sched_t *s, struct hearth__sched_slot *slot,
     /* What the footprint says and the load has not taken is for the first
      * run's plan: nobody else may have it meanwhile. The run corrects it. */
     hearth_cache_load_end(s->cache, slot->entry, task->handle,
-                          task->model_bytes > slot->fit.model_bytes
-                              ? task->model_bytes
-                              : slot->fit.model_bytes);
+                          task->model_bytes, slot->fit.model_bytes);
     learn(&m->load_us[task->tier], task->ended_us - task->began_us);
     if (s->devices[task->device].lost || m->removing) {
         hearth__sched_set_fresh(slot, false);

@@ -459,6 +459,36 @@ static void an_arena_that_another_grew_gives_way_to_a_load(void **state)
     stop();
 }
 
+/* A model's plans grow while another's load has bytes charged that it does not
+ * take in the end: what is kept for the other's plan gives way. */
+static void what_is_kept_for_a_plan_gives_way_to_plans_that_are(void **state)
+{
+    (void)state;
+    struct job a, b;
+    start(1, 31 * MIB, true);
+    hearth_sched_model_t *m[2] = {add("a", 10 * MIB, 0), add("b", 20 * MIB, 0)};
+    ask(&a, m[0]);
+    end_load(HEARTH_OK);
+    ask(&b, m[1]);
+    assert_int_equal(report(0).used_bytes, 31 * MIB);
+    struct hearth_exec_task *run = find(HEARTH_EXEC_RUN);
+    run->model_bytes = 14 * MIB;
+    end(run, HEARTH_OK, 10);
+    assert_int_equal(report(0).used_bytes, 35 * MIB); /* b is loading */
+    end_load(HEARTH_OK); /* 10 MiB; 6 are left for its plan */
+    assert_int_equal(report(0).used_bytes, 31 * MIB);
+    ask(&a, m[0]);
+    end_one(HEARTH_EXEC_RUN, HEARTH_OK);
+    run = find(HEARTH_EXEC_RUN);
+    run->model_bytes = 17 * MIB;
+    end(run, HEARTH_OK, 10);
+    assert_int_equal(report(0).used_bytes, 31 * MIB);
+    assert_int_equal(a.ended + b.ended, 2);
+    for (int i = 0; i < 2; i++)
+        take_away(m[i]);
+    stop();
+}
+
 static void a_request_that_leaves_gives_its_place_in_every_stage(void **state)
 {
     (void)state;
@@ -968,6 +998,7 @@ int main(void)
         cmocka_unit_test(what_can_never_fit_is_refused_when_it_is_added),
         cmocka_unit_test(the_arena_grows_before_the_run_and_may_evict),
         cmocka_unit_test(an_arena_that_another_grew_gives_way_to_a_load),
+        cmocka_unit_test(what_is_kept_for_a_plan_gives_way_to_plans_that_are),
         cmocka_unit_test(a_request_that_leaves_gives_its_place_in_every_stage),
         cmocka_unit_test(deadlines_end_what_waits_and_go_with_what_runs),
         cmocka_unit_test(too_many_waiting_requests_are_refused_with_a_time),
