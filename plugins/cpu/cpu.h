@@ -56,6 +56,7 @@ struct hearth_dev {
     uint64_t cores[16]; /* bit set, up to 1024 of them */
     int block;          /* channels of a block: 8 or 16 */
     bool winograd;      /* may be chosen */
+    bool chains;        /* elementwise steps may become one */
     bool tune;          /* ways are chosen by the clock */
     bool profile;       /* steps are timed */
     pthread_mutex_t tuning;
@@ -255,9 +256,11 @@ struct cpu_step {
     uint32_t node;
     struct cpu_primitive primitive;
     struct cpu_ref refs[CPU_ARGS_MAX];
-    uint32_t first_ref;    /* of an evaluated node's inputs, in plan->refs */
+    /* Of an evaluated node's inputs, in plan->refs. */
+    uint32_t first_ref, ref_count;
     struct cpu_conv *conv; /* the plan's, of what oneDNN does not do */
     struct cpu_attention *attention; /* likewise */
+    struct cpu_chain *chain;         /* likewise */
     /* Numbers that a kernel needs; each says which. */
     int64_t n[16];
     float f[2];

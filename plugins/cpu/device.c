@@ -151,6 +151,8 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
             ok = parse_bytes(item + 4, &dev->limit);
         else if (ok && strncmp(item, "winograd=", 9) == 0)
             ok = parse_switch(item + 9, &dev->winograd);
+        else if (ok && strncmp(item, "chains=", 7) == 0)
+            ok = parse_switch(item + 7, &dev->chains);
         else if (ok && strncmp(item, "tune=", 5) == 0)
             ok = parse_switch(item + 5, &dev->tune);
         else if (ok && strncmp(item, "profile=", 8) == 0)
@@ -161,7 +163,8 @@ static int parse_spec(hearth_dev_t *dev, const char *spec,
             return hearth_fail(err, HEARTH_ECONFIG,
                                "cpu: '%.60s' is neither a core list "
                                "(\"0-3\"), mem=SIZE (\"mem=2GiB\") nor "
-                               "winograd=, tune= or profile= with on or off",
+                               "winograd=, chains=, tune= or profile= with on "
+                               "or off",
                                item);
     }
     return HEARTH_OK;
@@ -327,7 +330,7 @@ static int plugin_open(const struct hearth_open_config *config,
     if (dev == NULL)
         return cpu_no_memory(err);
     dev->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
-    dev->winograd = true;
+    dev->winograd = dev->chains = true;
     dev->tune = config->struct_bytes >
                     offsetof(struct hearth_open_config, keeps_lowered) &&
                 config->keeps_lowered;

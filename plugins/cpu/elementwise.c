@@ -9,9 +9,9 @@
  */
 #include "nodes.h"
 
-/* n: op, count */
-static int run_unary(const struct cpu_run *run, struct cpu_step *step,
-                     struct hearth_error *err)
+/* n: op, count; refs: x, y */
+int cpu__run_unary(const struct cpu_run *run, struct cpu_step *step,
+                   struct hearth_error *err)
 {
     (void)err;
     cpu_unary((enum hearth_op)step->n[0], cpu_at(run, &step->refs[0]),
@@ -66,7 +66,7 @@ static void put_numbers(const struct lowering *l, struct cpu_step *step)
 int cpu__lower_unary(struct lowering *l, struct hearth_error *err)
 {
     uint32_t x = input(l, 0), op = this_node(l)->op;
-    struct cpu_step step = {.run = run_unary, .n = {op}};
+    struct cpu_step step = {.run = cpu__run_unary, .n = {op}};
     bool keeps_zero = op != HEARTH_OP_SIGMOID && op != HEARTH_OP_HARD_SIGMOID &&
                       op != HEARTH_OP_EXP && op != HEARTH_OP_LOG &&
                       op != HEARTH_OP_RECIPROCAL;
@@ -91,8 +91,8 @@ int cpu__lower_unary(struct lowering *l, struct hearth_error *err)
 /* ---- Two operands ---- */
 
 /* n: op, act, then 4 sizes, 4 steps of a, 4 of b; refs: a, b, y */
-static int run_broadcast(const struct cpu_run *run, struct cpu_step *step,
-                         struct hearth_error *err)
+int cpu__run_binary(const struct cpu_run *run, struct cpu_step *step,
+                    struct hearth_error *err)
 {
     (void)err;
     const struct cpu_broadcast shape = {
@@ -202,7 +202,7 @@ static bool broadcast_of(const struct lowering *l, uint32_t va, uint32_t vb,
 int cpu__lower_binary(struct lowering *l, struct hearth_error *err)
 {
     uint32_t a = input(l, 0), b = input(l, 1), y = output(l, 0);
-    struct cpu_step step = {.run = run_broadcast, .n = {this_node(l)->op}};
+    struct cpu_step step = {.run = cpu__run_binary, .n = {this_node(l)->op}};
     struct cpu_ref *refs = step.refs;
     if (!is_f32(l, a) || !is_f32(l, b) || count_of(l, y) <= 0)
         return cpu__lower_eval(l, err);

@@ -114,14 +114,20 @@ static enum hearth_activation activation_of(enum hearth_op op)
     }
 }
 
-void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
-               float alpha, float beta)
+void cpu__unary(enum hearth_op op, const float *x, float *y, int64_t n,
+                float alpha, float beta)
 {
     enum hearth_activation act = activation_of(op);
     if (act == HEARTH_ACT_NONE)
-        IN_PIECES(count, cpu__math(op, x + i, y + i, n, alpha, beta));
+        cpu__math(op, x, y, n, alpha, beta);
     else
-        IN_PIECES(count, cpu__activate(x + i, y + i, n, act, alpha, beta));
+        cpu__activate(x, y, n, act, alpha, beta);
+}
+
+void cpu_unary(enum hearth_op op, const float *x, float *y, int64_t count,
+               float alpha, float beta)
+{
+    IN_PIECES(count, cpu__unary(op, x + i, y + i, n, alpha, beta));
 }
 
 /* ---- Two operands ---- */
@@ -208,18 +214,35 @@ static loop_fn loop_of(enum hearth_op op, int64_t a_step, int64_t b_step)
     return loops[row][b_step == 0 ? 1 : a_step == 0 ? 2 : 0];
 }
 
-/* Rows [r, end) of the third axis, all of them counted. */
-static void binary_rows(loop_fn loop, const float *a, const float *b, float *y,
-                        const struct cpu_broadcast *s, int64_t r, int64_t end)
+static int64_t offset_of(const int64_t *step, const int64_t *at)
 {
-    while (r < end) {
-        int64_t outer = r / s->size[2], i = r % s->size[2];
-        int64_t i0 = outer / s->size[1], i1 = outer % s->size[1];
-        int64_t count = s->size[2] - i < end - r ? s->size[2] - i : end - r;
-        loop(a + i0 * s->a[0] + i1 * s->a[1] + i * s->a[2],
-             b + i0 * s->b[0] + i1 * s->b[1] + i * s->b[2], y + r * s->size[3],
-             count, s->size[3], s->a[2], s->b[2]);
-        r += count;
+    return at[0] * step[0] + at[1] * step[1] + at[2] * step[2] +
+           at[3] * step[3];
+}
+
+void cpu__binary(enum hearth_op op, const float *a, int64_t a_gone,
+                 const float *b, int64_t b_gone, float *y,
+                 const struct cpu_broadcast *s, int64_t first, int64_t n)
+{
+    const loop_fn loop = loop_of(op, s->a[3], s->b[3]);
+    while (n > 0) {
+        int64_t at[4] = {0, 0, 0, first};
+        for (int i = 3; i > 0 && at[i] >= s->size[i]; i--) {
+            at[i - 1] = at[i] / s->size[i];
+            at[i] %= s->size[i];
+        }
+        int64_t rows = 1, length = s->size[3] - at[3];
+        if (length > n)
+            length = n;
+        else if (at[3] == 0) /* all whole rows of the third axis */
+            rows = s->size[2] - at[2] < n / length ? s->size[2] - at[2]
+                                                   : n / length;
+        loop(a + (offset_of(s->a, at) - a_gone),
+             b + (offset_of(s->b, at) - b_gone), y, rows, length, s->a[2],
+             s->b[2]);
+        y += rows * length;
+        first += rows * length;
+        n -= rows * length;
     }
 }
 
@@ -227,23 +250,11 @@ void cpu_binary(enum hearth_op op, const float *a, const float *b, float *y,
                 const struct cpu_broadcast *s, enum hearth_activation act,
                 float alpha, float beta)
 {
-    int64_t length = s->size[3], rows = s->size[0] * s->size[1] * s->size[2];
-    int64_t batch = length < PIECE ? PIECE / length : 1;
-    loop_fn loop = loop_of(op, s->a[3], s->b[3]);
-    if (rows == 1) { /* one long row */
-        IN_PIECES(length, {
-            loop(a + i * s->a[3], b + i * s->b[3], y + i, 1, n, 0, 0);
-            cpu__activate(y + i, y + i, n, act, alpha, beta);
-        });
-        return;
-    }
-#pragma omp parallel for if (rows > batch) schedule(static)
-    for (int64_t r = 0; r < rows; r += batch) {
-        int64_t end = rows - r < batch ? rows : r + batch;
-        float *from = y + r * length;
-        binary_rows(loop, a, b, y, s, r, end);
-        cpu__activate(from, from, (end - r) * length, act, alpha, beta);
-    }
+    int64_t count = s->size[0] * s->size[1] * s->size[2] * s->size[3];
+    IN_PIECES(count, {
+        cpu__binary(op, a, 0, b, 0, y + i, s, i, n);
+        cpu__activate(y + i, y + i, n, act, alpha, beta);
+    });
 }
 
 /* ---- A factor and a term a channel ---- */

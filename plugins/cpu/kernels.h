@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kernels.h: between the files of loops, kernels.c and math.c: how a loop is
- * compiled for each instruction set and cut between threads. */
+/* kernels.h: between the files of loops, kernels.c and math.c, and chain.c: how
+ * a loop is compiled for each instruction set and cut between threads. */
 #ifndef HEARTH_PLUGINS_CPU_KERNELS_H
 #define HEARTH_PLUGINS_CPU_KERNELS_H
 
@@ -70,5 +70,14 @@ static inline __attribute__((always_inline)) float exponential(float x)
 /* math.c: one of the functions beyond activations, over <n> numbers. */
 void cpu__math(enum hearth_op op, const float *x, float *y, int64_t n,
                float alpha, float beta);
+
+/* kernels.c: cpu_unary on the calling thread. */
+void cpu__unary(enum hearth_op op, const float *x, float *y, int64_t n,
+                float alpha, float beta);
+/* Elements [first, first + n) of a op b, to <y>, on the calling thread. <a> and
+ * <b> are without their first <a_gone> and <b_gone> elements. */
+void cpu__binary(enum hearth_op op, const float *a, int64_t a_gone,
+                 const float *b, int64_t b_gone, float *y,
+                 const struct cpu_broadcast *shape, int64_t first, int64_t n);
 
 #endif

@@ -5,7 +5,8 @@ noinst_LTLIBRARIES += libhearth_cpu.la
 libhearth_cpu_la_SOURCES = plugins/cpu/cpu.h plugins/cpu/lower.h \
 	plugins/cpu/nodes.h plugins/cpu/activate.c plugins/cpu/activate.h \
 	plugins/cpu/activate_kernel.h plugins/cpu/attention.c \
-	plugins/cpu/attention.h plugins/cpu/concat.c plugins/cpu/view.c plugins/cpu/device.c plugins/cpu/dnnl.c \
+	plugins/cpu/attention.h plugins/cpu/chain.c plugins/cpu/chain.h \
+	plugins/cpu/concat.c plugins/cpu/view.c plugins/cpu/device.c plugins/cpu/dnnl.c \
 	plugins/cpu/elementwise.c plugins/cpu/interp.c plugins/cpu/gemm.c plugins/cpu/gemm.h \
 	plugins/cpu/gemm_kernel.h plugins/cpu/winograd.c \
 	plugins/cpu/winograd.h plugins/cpu/winograd_kernel.h \

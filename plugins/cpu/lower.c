@@ -9,6 +9,7 @@
  * found at the end. A step may write over a buffer that nobody reads later.
  */
 #include "attention.h"
+#include "chain.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ int cpu__step(struct lowering *l, const struct cpu_step *step,
     struct cpu_step *s = &p->steps[p->step_count];
     s->node = l->node;
     s->first_ref = p->ref_count;
+    s->ref_count = more_count;
     for (uint32_t i = 0; i < more_count; i++) {
         struct cpu_ref *refs =
             grow(p->refs, p->ref_count, &p->ref_capacity, sizeof *refs);
@@ -414,6 +416,9 @@ static void count_own_bytes(struct cpu_plan *p, const struct hearth_graph *g)
             sum += sizeof *p->steps[i].conv;
         if (p->steps[i].attention != NULL)
             sum += sizeof *p->steps[i].attention;
+        if (p->steps[i].chain != NULL)
+            sum += sizeof(struct cpu_chain) +
+                   (uint64_t)p->steps[i].chain->links * sizeof(struct cpu_link);
     }
     p->own_bytes = sum;
 }
@@ -455,6 +460,8 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
         rc = lower_nodes(&l, err);
     if (rc == HEARTH_OK)
         rc = lower_outputs(&l, err);
+    if (rc == HEARTH_OK && dev->chains)
+        rc = cpu__find_chains(&l, err);
     if (rc == HEARTH_OK)
         rc = place_buffers(&l, err);
     free(l.values);
@@ -501,6 +508,7 @@ void cpu_plan_destroy(struct cpu_plan *plan)
         cpu_primitive_destroy(&plan->steps[i].primitive);
         free(plan->steps[i].conv);
         free(plan->steps[i].attention);
+        free(plan->steps[i].chain);
     }
     hearth_spec_destroy(&plan->spec);
     free(plan->shapes);

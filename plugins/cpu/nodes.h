@@ -86,7 +86,11 @@ int cpu__lower_as(struct lowering *l, const struct cpu_step *how,
                   struct hearth_error *err);
 /* Input 0 under another shape. */
 int cpu__lower_view(struct lowering *l, struct hearth_error *err);
-/* elementwise.c */
+/* elementwise.c: first what chain.c knows the steps by. */
+int cpu__run_unary(const struct cpu_run *run, struct cpu_step *step,
+                   struct hearth_error *err);
+int cpu__run_binary(const struct cpu_run *run, struct cpu_step *step,
+                    struct hearth_error *err);
 int cpu__lower_unary(struct lowering *l, struct hearth_error *err);
 int cpu__lower_binary(struct lowering *l, struct hearth_error *err);
 int cpu__lower_batchnorm(struct lowering *l, struct hearth_error *err);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cpu.h"
+#include "chain.h"
 
 int64_t cpu_profile_now(void)
 {
@@ -28,16 +28,19 @@ void cpu_profile_step(struct cpu_plan *p, uint32_t step, int64_t us)
 static void report_step(const struct cpu_plan *p, const struct hearth_graph *g,
                         uint32_t i, int64_t all)
 {
-    char line[320], shape[120];
+    char line[320], shape[120], more[40] = "";
     const struct hearth_graph_node *node =
         hearth_graph_node(g, p->steps[i].node);
     uint32_t y = hearth_graph_output(g, node, 0);
+    if (p->steps[i].chain != NULL)
+        snprintf(more, sizeof more, ", and %d before it",
+                 p->steps[i].chain->links - 1);
     snprintf(line, sizeof line,
-             "cpu: profile: %8.1f us %5.1f%% node %" PRIu32 " '%.60s' (%s) to "
-             "%s",
+             "cpu: profile: %8.1f us %5.1f%% node %" PRIu32 " '%.60s' (%s%s) "
+             "to %s",
              (double)p->step_us[i] / (double)p->profiled,
              (double)p->step_us[i] * 100 / (double)all, p->steps[i].node,
-             hearth_graph_string(g, node->name), hearth_op_name(node->op),
+             hearth_graph_string(g, node->name), hearth_op_name(node->op), more,
              y == HEARTH_NO_VALUE ? "nothing"
                                   : hearth_shape_text(&p->spec.values[y].shape,
                                                       shape, sizeof shape));

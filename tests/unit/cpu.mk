@@ -43,6 +43,12 @@ tests_unit_cpu_product_test_CFLAGS = $(CPU_CFLAGS)
 tests_unit_cpu_product_test_LDFLAGS = $(CPU_TEST_LINK)
 tests_unit_cpu_product_test_LDADD = $(CPU_LIBS)
 
+check_PROGRAMS += tests/unit/cpu_chain_test
+tests_unit_cpu_chain_test_SOURCES = tests/unit/cpu_chain_test.c $(CPU_CASE)
+tests_unit_cpu_chain_test_CFLAGS = $(CPU_CFLAGS)
+tests_unit_cpu_chain_test_LDFLAGS = $(CPU_TEST_LINK)
+tests_unit_cpu_chain_test_LDADD = $(CPU_LIBS)
+
 check_PROGRAMS += tests/unit/cpu_attention_test
 tests_unit_cpu_attention_test_SOURCES = tests/unit/cpu_attention_test.c \
 	$(CPU_CASE)

@@ -131,6 +131,7 @@ static void a_bad_spec_is_refused_with_the_word(void **state)
         {"threads=2", "'threads=2'"},
         {"winograd=", "'winograd='"},
         {"winograd=1", "'winograd=1'"},
+        {"chains=no", "'chains=no'"},
         {"profile=yes", "'profile=yes'"},
         {"0123456789012345678901234567890123456789012345678901234567890123456",
          "'0123456789"},
