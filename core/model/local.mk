@@ -10,7 +10,7 @@ libhearth_core_la_SOURCES += core/model/model.h core/model/model_priv.h \
 	core/model/spell_nn.c core/model/spell_reduce.c \
 	core/model/canon_fix.c core/model/canon_const.c core/model/canon_outputs.c core/model/emit.c core/model/passes.c \
 	core/model/pass_identity.c core/model/pass_dead.c \
-	core/model/pass_batchnorm.c core/model/pass_add.c \
+	core/model/pass_batchnorm.c core/model/pass_common.c core/model/pass_add.c \
 	core/model/pass_activation.c core/model/pass_compose.c core/model/prove_batch.c core/model/block.c \
 	core/model/model.c \
 	core/model/packed.c core/model/packed_source.c \

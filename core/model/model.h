@@ -32,7 +32,8 @@ enum hearth_model_pass {
     HEARTH_MODEL_PASS_ACTIVATION = 1 << 4,
     HEARTH_MODEL_PASS_DEAD = 1 << 5,    /* what no output needs */
     HEARTH_MODEL_PASS_COMPOSE = 1 << 6, /* many nodes are one operator */
-    HEARTH_MODEL_PASS_ALL = (1 << 7) - 1
+    HEARTH_MODEL_PASS_COMMON = 1 << 7,  /* what is there twice */
+    HEARTH_MODEL_PASS_ALL = (1 << 8) - 1
 };
 struct hearth_model_options {
     uint32_t passes; /* enum hearth_model_pass, or'ed */

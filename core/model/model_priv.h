@@ -375,6 +375,7 @@ int hearth__pass_bias(struct hearth__ir *ir);
 int hearth__pass_residual(struct hearth__ir *ir);
 int hearth__pass_activation(struct hearth__ir *ir);
 int hearth__pass_dead(struct hearth__ir *ir);
+int hearth__pass_common(struct hearth__ir *ir);
 /* Does axis 0 of every input and output prove to be one batch? */
 int hearth__prove_batch(struct hearth__ir *ir, bool *proved);
 

@@ -6,16 +6,18 @@
  * order by one rule: the fused node stands where the later of the two stood,
  * after everything that either needs, and makes the later one's value.
  *
- * The order matters in a few places: what was written in pieces is one operator
- * before its pieces can join others, a BatchNormalization must have become a
- * Conv's weights before Adds can join that Conv, and an activation ends what
- * can be fused.
+ * The order matters in a few places: what is there twice is united before an
+ * operator is joined by whoever alone reads its value; what was written in
+ * pieces is one operator before its pieces can join others, a
+ * BatchNormalization must have become a Conv's weights before Adds can join
+ * that Conv, and an activation ends what can be fused.
  */
 #include "model/model_priv.h"
 
 static const struct hearth__pass passes[] = {
     {HEARTH_MODEL_PASS_IDENTITY, "identity", hearth__pass_identity},
     {HEARTH_MODEL_PASS_DEAD, "dead", hearth__pass_dead},
+    {HEARTH_MODEL_PASS_COMMON, "common", hearth__pass_common},
     {HEARTH_MODEL_PASS_BATCHNORM, "batchnorm", hearth__pass_batchnorm},
     {HEARTH_MODEL_PASS_COMPOSE, "compose", hearth__pass_compose},
     {HEARTH_MODEL_PASS_BIAS, "bias", hearth__pass_bias},

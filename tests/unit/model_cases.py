@@ -569,6 +569,37 @@ case("fuse_conv_hard_swish", 14,
      [node("Conv", ["x", "w"], ["a"]), node("HardSwish", ["a"], ["y"])], [X4], ["y"],
      [init("w", weights(5, 2, 2, 2))], want="Conv[hard_swish]", batched=True)
 
+# What is there twice.
+case("common_chains", 13,
+     [node("Abs", ["x"], ["a"]), node("Abs", ["x"], ["b"]), node("Exp", ["a"], ["c"]),
+      node("Exp", ["b"], ["d"]), node("Mul", ["c", "d"], ["y"])], [X4], ["y"],
+     want="Abs Exp Mul", batched=True)
+case("common_constants", 13,
+     [node("Sub", ["x", "p"], ["a"]), node("Sub", ["x", "q"], ["b"]),
+      node("Mul", ["a", "b"], ["y"])], [("x", ["N", 3])], ["y"],
+     [init("p", np.float32([1, 2, 3])), init("q", np.float32([1, 2, 3]))], want="Sub Mul",
+     batched=True)
+case("common_not_other_constants", 13,
+     [node("Sub", ["x", "p"], ["a"]), node("Sub", ["x", "q"], ["b"]),
+      node("Mul", ["a", "b"], ["y"])], [("x", ["N", 3])], ["y"],
+     [init("p", np.float32([1, 2, 3])), init("q", np.float32([[1, 2, 4]]))],
+     want="Sub Sub Mul", batched=True)
+case("common_not_other_attributes", 16,
+     [node("LeakyRelu", ["x"], ["a"], alpha=0.1), node("LeakyRelu", ["x"], ["b"], alpha=0.2),
+      node("Mul", ["a", "b"], ["y"])], [X4], ["y"], want="LeakyRelu LeakyRelu Mul", batched=True)
+case("common_not_other_order", 13,
+     [node("Sub", ["x", "z"], ["a"]), node("Sub", ["z", "x"], ["b"]),
+      node("Mul", ["a", "b"], ["y"])], [("x", ["N", 3]), ("z", ["N", 3])], ["y"],
+     want="Sub Sub Mul", batched=True)
+case("common_outputs_keep_their_names", 13,
+     [node("Abs", ["x"], ["a"]), node("Abs", ["x"], ["b"]), node("Abs", ["x"], ["c"]),
+      node("Neg", ["c"], ["d"])], [X4], ["a", "b", "d"], want="Abs Abs Abs Neg", batched=True)
+case("common_not_other_outputs", 12,
+     [node("MaxPool", ["x"], ["a"], kernel_shape=[2, 2]),
+      node("MaxPool", ["x"], ["b", "i"], kernel_shape=[2, 2]),
+      node("Cast", ["i"], ["j"], to=F), node("Add", ["a", "j"], ["y"])], [X4], ["y"],
+     want="MaxPool MaxPool Cast Add")
+
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data",
                     "model_cases.bin")
 with open(path, "wb") as out:
