@@ -9,6 +9,7 @@
  * SIGTERM; requests are then served for healthcheck_interval more, so that
  * load balancers notice, and what is in flight gets write_timeout to end.
  */
+#include "device/device.h"
 #include "openfaas/watchdog.h"
 
 #include <stdlib.h>
@@ -227,10 +228,7 @@ static int open_engine(struct life *life)
     struct hearth_service_config service;
     int status;
 
-    /* A team of the CPU device that spins while it waits takes the cores from
-     * the I/O loops and from its own late thread: 1.2 s were seen for a run of
-     * 40 ms. OpenMP reads this when the plugin is loaded. */
-    (void)setenv("OMP_WAIT_POLICY", "passive", 0);
+    hearth_devices_environment();
     hearth_engine_config_init(&engine);
     engine.devices = config->devices;
     engine.memory_bytes = config->memory_bytes;

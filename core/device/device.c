@@ -3,6 +3,7 @@
  * device.c: the operator's list of devices, opened all or none, and the memory
  * of which are lost.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "device/device.h"
@@ -100,6 +101,14 @@ static void name_device(hearth_device_t *const *devices, uint32_t index)
         number += devices[i]->plugin == device->plugin;
     snprintf(device->name, sizeof device->name, "%.30s:%u",
              device->plugin->name, number);
+}
+
+void hearth_devices_environment(void)
+{
+    /* libgomp's own count of spins goes before the policy, which is for other
+     * OpenMPs: some 10 us on processors of today (docs/performance.md). */
+    (void)setenv("OMP_WAIT_POLICY", "passive", 0);
+    (void)setenv("GOMP_SPINCOUNT", "500", 0);
 }
 
 int hearth_devices_open(const char *list, const char *path,

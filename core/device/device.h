@@ -66,6 +66,13 @@ int hearth_devices_open(const char *list, const char *path,
                         uint64_t memory_limit, bool keeps_lowered,
                         hearth_device_t ***devices, uint32_t *count,
                         struct hearth_error *err);
+/* How OpenMP's teams wait, of the CPU's plugin, unless the environment says so
+ * already: a short while awake, then asleep. A team that stays awake takes the
+ * cores from the I/O loops and from its own late thread (1.2 s were seen for a
+ * run of 40 ms); one that sleeps at once is woken for each of a small model's
+ * many operators, at 1.6 times the time. Before hearth_devices_open, in a
+ * program that has one thread yet. */
+void hearth_devices_environment(void);
 /* Everything on them was given back before. NULLs the pointer. */
 void hearth_devices_close(hearth_device_t ***devices, uint32_t count);
 

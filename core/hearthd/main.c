@@ -6,6 +6,7 @@
  * Start fails fast: the configuration first, then the sockets, the devices
  * last, and the doors open when the repositories have been looked through.
  */
+#include "device/device.h"
 #include "hearthd/config.h"
 #include "http/http.h"
 #include "log/log.h"
@@ -279,9 +280,7 @@ static int open_engine(struct life *life)
     struct hearth_engine_config engine;
     char packs[PATH_MAX];
 
-    /* OpenMP reads it when the CPU's plugin is loaded: a team that spins takes
-     * the cores from the I/O loops. */
-    (void)setenv("OMP_WAIT_POLICY", "passive", 0);
+    hearth_devices_environment();
     hearth_engine_config_init(&engine);
     engine.devices = life->config.devices;
     engine.plugin_dir =

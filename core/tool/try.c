@@ -5,6 +5,7 @@
  */
 #include "tool/tool.h"
 
+#include "device/device.h"
 #include "hearth.h"
 
 #include <errno.h>
@@ -237,7 +238,7 @@ static int run(const char *const *values, int argc, char *const *argv)
     int code = HEARTH_TOOL_FAILED;
 
     (void)argc;
-    (void)setenv("OMP_WAIT_POLICY", "passive", 0); /* as the watchdog does */
+    hearth_devices_environment();
     hearth_engine_config_init(&config);
     config.devices = values[OPT_DEVICES];
     config.io_threads = 1;
