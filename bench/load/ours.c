@@ -15,6 +15,7 @@
  *   run N       of each of N runs; the model is loaded
  *   clock cpu   from now on times are the process's CPU time
  *   resident    kB of the process, and of them of files
+ *   held        bytes that the device says the model takes, and of the arena
  *   output K FILE
  */
 #include <sched.h>
@@ -38,6 +39,7 @@ struct bench {
     struct hearth_exec_task loaded;
     struct hearth_tensor_list inputs, outputs;
     struct hearth_error err;
+    uint64_t model_bytes, arena_bytes;
     bool over;
 };
 
@@ -85,9 +87,11 @@ static int run(struct bench *b)
     if (rc == HEARTH_EAGAIN && task.need_arena_bytes > 0) {
         struct hearth_exec_task arena = {.arena_bytes = task.need_arena_bytes};
         rc = submit(b, &arena, HEARTH_EXEC_ARENA);
+        b->arena_bytes = arena.arena_bytes;
         if (rc == HEARTH_OK)
             rc = submit(b, &task, HEARTH_EXEC_RUN);
     }
+    b->model_bytes = task.model_bytes;
     return rc;
 }
 
@@ -256,6 +260,9 @@ static int command(struct bench *b, const char *line)
         rc = pack(b);
     else if (strcmp(line, "resident\n") == 0)
         rc = resident();
+    else if (strcmp(line, "held\n") == 0)
+        printf("%llu %llu", (unsigned long long)b->model_bytes,
+               (unsigned long long)b->arena_bytes);
     else if (strcmp(line, "unload\n") == 0)
         rc = unload(b);
     else if (sscanf(line, "run %ld", &n) == 1)

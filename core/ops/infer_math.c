@@ -188,8 +188,17 @@ HEARTH__OPS_INFER(tile)
     struct hearth_shape *y = &call->out[0].shape;
     if (rc == HEARTH_OK)
         rc = hearth__ops_index_dtype(call, 1, err);
-    if (rc != HEARTH_OK || x->rank < 0)
+    if (rc != HEARTH_OK)
         return rc;
+    /* Also where no content tells: a scalar's copy has no size to wait for. */
+    const struct hearth_shape *s = &call->in[1]->shape;
+    if (s->rank >= 0 && (s->rank != 1 || (x->rank >= 0 && s->dims[0] >= 0 &&
+                                          s->dims[0] != x->rank)))
+        return hearth_fail(err, HEARTH_ESHAPE,
+                           "repeats must be a vector of one number for each "
+                           "axis of its input");
+    if (x->rank < 0)
+        return HEARTH_OK;
     if (!hearth__ops_content(call->in[1], &c)) {
         fresh_dims(call, x->rank);
         return HEARTH_OK;

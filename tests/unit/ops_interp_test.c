@@ -153,6 +153,27 @@ static void a_shape_that_is_an_input_is_taken(void **state)
     ops_block_free(b);
 }
 
+/* Of a scalar, whose copies' shape is known whatever the repeats say. */
+static void repeats_have_one_number_for_each_axis(void **state)
+{
+    (void)state;
+    static const int32_t two = 2;
+    int64_t repeats = 2;
+    for (int i = 0; i < 2; i++) {
+        struct run r = {0};
+        struct ops_block *b = ops_block_new();
+        uint32_t in[2];
+        in[0] = ops_block_input(b, "x", HEARTH_I32, 0, scalar);
+        in[1] = ops_block_input(b, "r", HEARTH_I64, i, (const int64_t[]){1});
+        ops_block_output(b, ops_block_node(b, HEARTH_OP_TILE, 2, in, 1));
+        give(&r, 0, HEARTH_I32, 0, NULL, &two);
+        give(&r, 1, HEARTH_I64, i, (const int64_t[]){1}, &repeats);
+        assert_int_equal(run_graph(&r, ops_block_graph(b)), HEARTH_ESHAPE);
+        assert_non_null(strstr(r.err.text, "repeats"));
+        ops_block_free(b);
+    }
+}
+
 static void non_zero_finds_what_is_not_zero(void **state)
 {
     (void)state;
@@ -655,6 +676,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shape_that_is_an_input_is_taken),
+        cmocka_unit_test(repeats_have_one_number_for_each_axis),
         cmocka_unit_test(non_zero_finds_what_is_not_zero),
         cmocka_unit_test(unique_gives_all_four_or_those_that_are_wanted),
         cmocka_unit_test(compress_takes_what_its_condition_names),
