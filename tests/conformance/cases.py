@@ -179,11 +179,17 @@ def array(value):
     return numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
 
 
-def is_corrected(old, new):
-    """The same inputs, and other answers: a newer ONNX has corrected the case (QLinearMatMul
-    saturates, for one, and did not in 1.17)."""
+# Of ONNX 1.17, whose QLinearMatMul wrapped around where it has to saturate; these two have other
+# zero points since then, too.
+WRAPPED = ("test_qlinearmatmul_3D_int8_float16", "test_qlinearmatmul_3D_int8_float32")
+
+
+def is_corrected(name, old, new):
+    """The same inputs, and other answers: a newer ONNX has corrected the case."""
     if new is None or len(old) != len(new):
         return False
+    if name in WRAPPED and old is not new:
+        return not np.array_equal(array(old[0][1][0]), array(new[0][1][0]))
     for (a_inputs, a_outputs), (b_inputs, b_outputs) in zip(old, new):
         a, b = map(array, a_inputs), map(array, b_inputs)
         if len(a_inputs) != len(b_inputs) or len(a_outputs) != len(b_outputs) or not all(
@@ -227,7 +233,7 @@ class Collection:
         reason = left_out(model)
         if reason is None and contradicts(model, sets):
             reason, sets = BROKEN, []
-        if reason is None and kind == "node" and is_corrected(sets, self.newest.get(name)):
+        if reason is None and kind == "node" and is_corrected(name, sets, self.newest.get(name)):
             reason, sets = CORRECTED, []
         if reason is None and sets and training_mode_input(model, sets[0][0]):
             reason = TRAINING
