@@ -81,6 +81,11 @@ int hearth__fix_dropout(struct hearth__canon *c);
 int hearth__fix_softmax_loss(struct hearth__canon *c);
 int hearth__fix_reshape(struct hearth__canon *c);
 
+/* canon_random.c */
+int hearth__fix_random(struct hearth__canon *c);
+int hearth__fix_random_like(struct hearth__canon *c);
+int hearth__fix_bernoulli(struct hearth__canon *c);
+
 /* canon_net.c: layers of networks */
 int hearth__fix_groupnorm(struct hearth__canon *c);
 int hearth__fix_quantize(struct hearth__canon *c);

@@ -4,7 +4,7 @@ libhearth_core_la_SOURCES += core/model/model.h core/model/model_priv.h \
 	core/model/files.c core/model/ir.c core/model/initializer.c \
 	core/model/import.c core/model/inline.c core/model/canon.h core/model/canon.c core/model/spell.h \
 	core/model/spell.c core/model/spell_math.c \
-	core/model/spell_microsoft.c core/model/canon_math.c core/model/canon_along.c \
+	core/model/spell_microsoft.c core/model/canon_math.c core/model/canon_along.c core/model/canon_random.c \
 	core/model/spell_move.c core/model/spell_dynamic.c core/model/nested.h \
 	core/model/nested.c core/model/canon_control.c \
 	core/model/spell_nn.c core/model/spell_reduce.c \

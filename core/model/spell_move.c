@@ -43,6 +43,23 @@ static const struct hearth__spell_attr scatter_nd[] = {
 static const struct hearth__spell_attr trilu[] = {INT("upper", UPPER), END};
 static const struct hearth__spell_attr eye_like[] = {INT("dtype", TO),
                                                      INT("k", K), END};
+static const struct hearth__spell_attr uniform[] = {
+    INT("dtype", TO),    FLOAT("low", ALPHA),     FLOAT("high", BETA),
+    FLOAT("seed", SEED), INTS("shape", KEY_NONE), END};
+static const struct hearth__spell_attr normal[] = {
+    INT("dtype", TO),    FLOAT("mean", ALPHA),    FLOAT("scale", BETA),
+    FLOAT("seed", SEED), INTS("shape", KEY_NONE), END};
+static const struct hearth__spell_attr uniform_like[] = {
+    INT("dtype", TO), FLOAT("low", ALPHA), FLOAT("high", BETA),
+    FLOAT("seed", SEED), END};
+static const struct hearth__spell_attr normal_like[] = {
+    INT("dtype", TO), FLOAT("mean", ALPHA), FLOAT("scale", BETA),
+    FLOAT("seed", SEED), END};
+static const struct hearth__spell_attr bernoulli[] = {INT("dtype", KEY_NONE),
+                                                      FLOAT("seed", SEED), END};
+static const struct hearth__spell_attr multinomial[] = {
+    INT("dtype", TO), INT("sample_size", SAMPLE_SIZE), FLOAT("seed", SEED),
+    END};
 static const struct hearth__spell_attr bit_cast[] = {INT("to", TO), END};
 static const struct hearth__spell_attr reverse_sequence[] = {
     INT("batch_axis", BATCH_AXIS), INT("time_axis", TIME_AXIS), END};
@@ -89,6 +106,17 @@ static const struct hearth__spelling rows[] = {
     {"OneHot", 9, LATEST, 3, 1, HEARTH_OP_ONE_HOT, axis, NULL},
     {"Trilu", 14, LATEST, 2, 1, HEARTH_OP_TRILU, trilu, NULL},
     {"EyeLike", 9, LATEST, 1, 1, HEARTH_OP_EYE_LIKE, eye_like, NULL},
+    {"RandomUniform", 7, LATEST, 0, 1, HEARTH_OP_RANDOM_UNIFORM, uniform,
+     hearth__fix_random},
+    {"RandomNormal", 7, LATEST, 0, 1, HEARTH_OP_RANDOM_NORMAL, normal,
+     hearth__fix_random},
+    {"RandomUniformLike", 7, LATEST, 1, 1, HEARTH_OP_RANDOM_UNIFORM,
+     uniform_like, hearth__fix_random_like},
+    {"RandomNormalLike", 7, LATEST, 1, 1, HEARTH_OP_RANDOM_NORMAL, normal_like,
+     hearth__fix_random_like},
+    {"Bernoulli", 15, LATEST, 1, 1, HEARTH_OP_RANDOM_UNIFORM, bernoulli,
+     hearth__fix_bernoulli},
+    {"Multinomial", 7, LATEST, 1, 1, HEARTH_OP_MULTINOMIAL, multinomial, NULL},
     {"BitCast", 26, LATEST, 1, 1, HEARTH_OP_BIT_CAST, bit_cast,
      hearth__fix_cast},
     {"ReverseSequence", 10, LATEST, 2, 1, HEARTH_OP_REVERSE_SEQUENCE,

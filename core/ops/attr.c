@@ -116,6 +116,8 @@ static const struct {
     [HEARTH_ATTR_ONESIDED] = {"onesided", INTS},
     [HEARTH_ATTR_UPDATE_RULE] = {"update_rule", STRING},
     [HEARTH_ATTR_IGNORE_INDEX] = {"ignore_index", INTS},
+    [HEARTH_ATTR_SEED] = {"seed", FLOATS},
+    [HEARTH_ATTR_SAMPLE_SIZE] = {"sample_size", INTS},
 };
 
 const char *hearth_attr_name(uint32_t key)

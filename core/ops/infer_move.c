@@ -98,6 +98,30 @@ HEARTH__OPS_INFER(shape)
     return HEARTH_OK;
 }
 
+int hearth__ops_shape_of_vector(const struct hearth_op_call *call,
+                                struct hearth_error *err)
+{
+    struct hearth_shape *y = &call->out[0].shape;
+    struct hearth__ops_content c;
+    int64_t rank = vector_size(call->in[0]);
+    int rc = rank_limit(rank, err);
+    if (rc != HEARTH_OK || rank < 0)
+        return rc;
+    if (!hearth__ops_content(call->in[0], &c)) {
+        fresh_shape(call, (int)rank);
+        return HEARTH_OK;
+    }
+    for (int i = 0; i < rank; i++) {
+        bool symbol = HEARTH_DIM_IS_SYMBOL(c.v[i]);
+        if (c.v[i] < 0 && (c.known || !symbol))
+            return hearth_fail(err, HEARTH_ESHAPE,
+                               "shape has the size %" PRId64, c.v[i]);
+        y->dims[i] = c.v[i];
+    }
+    y->rank = (int)rank;
+    return HEARTH_OK;
+}
+
 HEARTH__OPS_INFER(constant_of_shape)
 {
     int rc = hearth__ops_begin(call, err);
@@ -113,23 +137,10 @@ HEARTH__OPS_INFER(constant_of_shape)
                            ", which is not supported",
                            dtype);
     out->dtype = (enum hearth_dtype)dtype;
-    struct hearth__ops_content c;
-    int64_t rank = vector_size(call->in[0]), count;
-    rc = rank_limit(rank, err);
-    if (rc != HEARTH_OK || rank < 0)
+    rc = hearth__ops_shape_of_vector(call, err);
+    if (rc != HEARTH_OK)
         return rc;
-    if (!hearth__ops_content(call->in[0], &c)) {
-        fresh_shape(call, (int)rank);
-        return HEARTH_OK;
-    }
-    for (int i = 0; i < rank; i++) {
-        bool symbol = HEARTH_DIM_IS_SYMBOL(c.v[i]);
-        if (c.v[i] < 0 && (c.known || !symbol))
-            return hearth_fail(err, HEARTH_ESHAPE,
-                               "shape has the size %" PRId64, c.v[i]);
-        out->shape.dims[i] = c.v[i];
-    }
-    out->shape.rank = (int)rank;
+    int64_t count;
     int64_t values[HEARTH_CONTENT_MAX];
     int64_t value =
         hearth_attr_int(call->graph, call->node, HEARTH_ATTR_VALUE_INT, 0);

@@ -21,4 +21,4 @@ libhearth_ops_la_SOURCES += core/ops/dense.c core/ops/norm.c \
 	core/ops/qlinear.c core/ops/infer_recurrent.c core/ops/recurrent.c \
 	core/ops/infer_attention.c core/ops/attention.c core/ops/nbits.c \
 	core/ops/fourier.c core/ops/einsum.c core/ops/sample.c \
-	core/ops/unpool.c core/ops/region.c core/ops/stateful.c core/ops/loss.c
+	core/ops/unpool.c core/ops/region.c core/ops/stateful.c core/ops/loss.c core/ops/random.c

@@ -277,6 +277,12 @@ enum hearth_op {
     /* log probabilities [N,C,..], classes i32 or i64 [N,..], [weight [C]];
      * REDUCTION "none" "sum" "mean", IGNORE_INDEX (none: every class counts) */
     HEARTH_OP_NEGATIVE_LOG_LIKELIHOOD_LOSS,
+    /* a shape [rank]; TO (f32), SEED (none: other numbers at every run), ALPHA
+     * and BETA: from (0) below (1), or mean (0) and deviation (1) */
+    HEARTH_OP_RANDOM_UNIFORM,
+    HEARTH_OP_RANDOM_NORMAL,
+    /* logarithms of probabilities [N,C]; SAMPLE_SIZE (1), TO (i32), SEED */
+    HEARTH_OP_MULTINOMIAL,
     HEARTH_OP_COUNT
 };
 
@@ -383,6 +389,8 @@ enum hearth_attr {
     HEARTH_ATTR_ONESIDED,
     HEARTH_ATTR_UPDATE_RULE,
     HEARTH_ATTR_IGNORE_INDEX,
+    HEARTH_ATTR_SEED,
+    HEARTH_ATTR_SAMPLE_SIZE,
     HEARTH_ATTR_KEY_COUNT
 };
 
@@ -487,6 +495,13 @@ int hearth_op_eval(const struct hearth_op_call *call,
 /* Is the operator's work in proportion to its bytes, so that it may be done
  * while a model is imported or a shape specialised? */
 bool hearth_op_cheap(uint32_t op);
+/* May it give other outputs for the same inputs? Then it is neither done ahead
+ * of a run, nor once for two nodes. */
+static inline bool hearth_op_random(uint32_t op)
+{
+    return op == HEARTH_OP_RANDOM_UNIFORM || op == HEARTH_OP_RANDOM_NORMAL ||
+           op == HEARTH_OP_MULTINOMIAL;
+}
 /* NULL for a number that is not an operator. */
 const struct hearth_op_row *hearth_op_row(uint32_t op);
 const char *hearth_op_name(uint32_t op); /* "?" likewise */

@@ -115,6 +115,10 @@ void hearth__ops_act_apply(const struct hearth__ops_act *act,
                            enum hearth__ops_kind kind, union hearth__ops_num *x,
                            int64_t n);
 
+/* The output's shape, of which input 0 is the vector; infer's statuses. */
+int hearth__ops_shape_of_vector(const struct hearth_op_call *call,
+                                struct hearth_error *err);
+
 /* ---- Contents of small integer tensors ---- */
 struct hearth__ops_content {
     uint32_t n;
@@ -292,6 +296,8 @@ HEARTH__OPS_INFER(scatter_nd);
 HEARTH__OPS_INFER(one_hot);
 HEARTH__OPS_INFER(trilu);
 HEARTH__OPS_INFER(eye_like);
+HEARTH__OPS_INFER(random);
+HEARTH__OPS_INFER(multinomial);
 HEARTH__OPS_INFER(bit_cast);
 HEARTH__OPS_INFER(reverse_sequence);
 HEARTH__OPS_INFER(blocks);
@@ -376,6 +382,8 @@ HEARTH__OPS_EVAL(scatter_nd);
 HEARTH__OPS_EVAL(one_hot);
 HEARTH__OPS_EVAL(trilu);
 HEARTH__OPS_EVAL(eye_like);
+HEARTH__OPS_EVAL(random);
+HEARTH__OPS_EVAL(multinomial);
 HEARTH__OPS_EVAL(bit_cast);
 HEARTH__OPS_EVAL(reverse_sequence);
 HEARTH__OPS_EVAL(blocks);

@@ -304,6 +304,12 @@ static const struct hearth_op_row rows[HEARTH_OP_COUNT] = {
         RULE(kept), rotary_embedding, rotary_embedding),
     ROW(MATMUL_NBITS, "MatMulNBits", 3, 5, 1, FLOATS, IN(0), RULE(nbits),
         matmul_nbits, matmul_nbits),
+    ROW(RANDOM_UNIFORM, "RandomUniform", 1, 1, 1, BIT(HEARTH_I64), 0,
+        RULE(never), random, random),
+    ROW(RANDOM_NORMAL, "RandomNormal", 1, 1, 1, BIT(HEARTH_I64), 0,
+        RULE(never), random, random),
+    ROW(MULTINOMIAL, "Multinomial", 1, 1, 1, FLOATS, IN(0), NULL, multinomial,
+        multinomial),
     ROW(LINEAR_ATTENTION, "LinearAttention", 3, 6, 2, FLOATS, EVERY, NULL,
         linear_attention, linear_attention),
     ROW(CAUSAL_CONV, "CausalConvWithState", 2, 4, 2, FLOATS, IN(0) | IN(3),
@@ -352,6 +358,9 @@ bool hearth_op_cheap(uint32_t op)
     case HEARTH_OP_ATTENTION:
     case HEARTH_OP_MATMUL_NBITS:
     case HEARTH_OP_LINEAR_ATTENTION:
+    case HEARTH_OP_RANDOM_UNIFORM: /* not ahead of a run at all */
+    case HEARTH_OP_RANDOM_NORMAL:
+    case HEARTH_OP_MULTINOMIAL:
     case HEARTH_OP_CAUSAL_CONV:
     case HEARTH_OP_GRID_SAMPLE:
     case HEARTH_OP_ROI_ALIGN:

@@ -224,6 +224,22 @@ static bool close_enough(const struct reference *r, uint32_t k, int64_t i,
     return fabs(got - b) <= tol + 10 * tol * fabs(b) + 20 * moved;
 }
 
+/* Something was divided by next to nothing, which another order of sums makes
+ * nothing: an infinity or what comes of it proves nothing then. */
+static bool is_wild(const struct reference *r, uint32_t k)
+{
+    for (int n = 0; n <= NEARBY; n++) {
+        const struct hearth_view *v = &r->outputs[n][k];
+        int64_t count = 0;
+        if (v->data != NULL)
+            (void)hearth_shape_count(&v->shape, &count);
+        for (int64_t i = 0; i < count; i++)
+            if (!(fabs(element(v, i)) < 1e5))
+                return true;
+    }
+    return false;
+}
+
 static void compare(const struct reference *r, const struct device_run *run)
 {
     for (uint32_t k = 0; k < run->graph->output_count; k++) {
@@ -243,7 +259,8 @@ static void compare(const struct reference *r, const struct device_run *run)
         }
         (void)hearth_shape_count(&got->shape, &count);
         for (int64_t i = 0; i < count; i++)
-            if (!close_enough(r, k, i, element(got, i))) {
+            if (!close_enough(r, k, i, element(got, i)) &&
+                (isfinite(element(got, i)) || !is_wild(r, k))) {
                 fprintf(stderr, "output %u[%ld] is %g, not %g\n", k, (long)i,
                         element(got, i), element(want, i));
                 abort();

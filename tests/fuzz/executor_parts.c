@@ -442,7 +442,7 @@ static void any(struct graph *g)
     const struct hearth_op_row *row = hearth_op_row(op);
     unsigned form = graph_byte(g);
     int in[8], count;
-    if (row == NULL || hearth_op_has_blocks(op))
+    if (row == NULL || hearth_op_has_blocks(op) || hearth_op_random(op))
         return;
     int most = row->max_inputs > 6 ? 6 : row->max_inputs;
     count = row->min_inputs +
