@@ -74,6 +74,8 @@ void cpu_bind_thread(hearth_dev_t *dev);
 /* The same team for a while, on any thread and on its own cores: primitives are
  * made for a number of threads. begin's result is for end. */
 int cpu_team_begin(const hearth_dev_t *dev);
+/* Likewise one of <threads>. */
+int cpu_team_begin_of(int threads);
 void cpu_team_end(int before);
 /* HEARTH_ENOMEM or HEARTH_EBUG, with oneDNN's reason. */
 int cpu_dnnl_failed(dnnl_status_t status, const char *what,
@@ -277,6 +279,7 @@ struct cpu_plan {
     struct hearth_op_scratch scratch;
     uint64_t arena_bytes;
     bool interpreted;   /* has no steps */
+    bool alone;         /* made and run on one thread (work.c) */
     uint64_t own_bytes; /* of this struct and all that hangs on it */
     uint64_t used;      /* by the model's count of uses */
     int64_t *step_us;   /* NULL, or of each step over <profiled> runs */
@@ -287,6 +290,9 @@ struct cpu_plan {
 int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *graph,
                     const struct cpu_packs *packs, struct hearth_spec *spec,
                     struct cpu_plan **plan, struct hearth_error *err);
+/* Are its steps not worth more than one thread? */
+bool cpu_is_small(const struct hearth_graph *graph,
+                  const struct hearth_spec *spec);
 /* Makes the code of all its primitives, on the device's threads. */
 int cpu_plan_prepare(struct cpu_plan *plan, struct hearth_error *err);
 void cpu_plan_destroy(struct cpu_plan *plan);

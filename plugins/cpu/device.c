@@ -60,16 +60,21 @@ void cpu_bind_thread(hearth_dev_t *dev)
 #endif
 }
 
-int cpu_team_begin(const hearth_dev_t *dev)
+int cpu_team_begin_of(int threads)
 {
 #ifdef _OPENMP
     int before = omp_get_max_threads();
-    omp_set_num_threads(dev->threads);
+    omp_set_num_threads(threads);
     return before;
 #else
-    (void)dev;
+    (void)threads;
     return 1;
 #endif
+}
+
+int cpu_team_begin(const hearth_dev_t *dev)
+{
+    return cpu_team_begin_of(dev->threads);
 }
 
 void cpu_team_end(int before)

@@ -16,7 +16,8 @@ libhearth_cpu_la_SOURCES = plugins/cpu/cpu.h plugins/cpu/lower.h \
 	plugins/cpu/matmul.c plugins/cpu/memory.c plugins/cpu/model.c \
 	plugins/cpu/move.c plugins/cpu/nodes.c \
 	plugins/cpu/patches.c plugins/cpu/patches.h \
-	plugins/cpu/profile.c plugins/cpu/tune.c plugins/cpu/weights.c
+	plugins/cpu/profile.c plugins/cpu/tune.c plugins/cpu/weights.c \
+	plugins/cpu/work.c
 libhearth_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/cpu \
 	$(DNNL_CFLAGS)
 libhearth_cpu_la_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS)

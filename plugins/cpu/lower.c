@@ -451,6 +451,8 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
         (l.plan->outputs = cpu_calloc((size_t)g->output_count + 1,
                                       sizeof *l.plan->outputs)) == NULL)
         rc = cpu_no_memory(err);
+    l.plan->alone = cpu_is_small(g, spec);
+    int before = l.plan->alone ? cpu_team_begin_of(1) : 0;
     if (rc == HEARTH_OK) {
         find_last_nodes(&l);
         find_homes(&l);
@@ -464,6 +466,8 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
         rc = cpu__find_chains(&l, err);
     if (rc == HEARTH_OK)
         rc = place_buffers(&l, err);
+    if (l.plan->alone)
+        cpu_team_end(before);
     free(l.values);
     free(l.last_node);
     free(l.fused);
@@ -483,6 +487,7 @@ int cpu_plan_create(hearth_dev_t *dev, const struct hearth_graph *g,
 int cpu_plan_prepare(struct cpu_plan *plan, struct hearth_error *err)
 {
     bool failed = false;
+    int before = plan->alone ? cpu_team_begin_of(1) : 0;
 #pragma omp parallel for schedule(dynamic, 1) reduction(|| : failed)
     for (uint32_t i = 0; i < plan->step_count; i++) {
         struct cpu_primitive *p = &plan->steps[i].primitive;
@@ -491,13 +496,15 @@ int cpu_plan_prepare(struct cpu_plan *plan, struct hearth_error *err)
             failed;
     }
     /* Once more, one by one, for the reason. */
-    for (uint32_t i = 0; failed && i < plan->step_count; i++) {
+    int rc = HEARTH_OK;
+    for (uint32_t i = 0; rc == HEARTH_OK && failed && i < plan->step_count;
+         i++) {
         struct cpu_primitive *p = &plan->steps[i].primitive;
-        int rc = p->plan != NULL ? cpu_primitive_prepare(p, err) : HEARTH_OK;
-        if (rc != HEARTH_OK)
-            return rc;
+        rc = p->plan != NULL ? cpu_primitive_prepare(p, err) : HEARTH_OK;
     }
-    return HEARTH_OK;
+    if (plan->alone)
+        cpu_team_end(before);
+    return rc;
 }
 
 void cpu_plan_destroy(struct cpu_plan *plan)

@@ -392,17 +392,21 @@ static int run_steps(struct cpu_run *run, int64_t deadline_us,
                      struct hearth_error *err)
 {
     struct cpu_plan *p = run->plan;
-    for (uint32_t i = 0; i < p->step_count; i++) {
+    int rc = HEARTH_OK;
+    int before = p->alone ? cpu_team_begin_of(1) : 0;
+    for (uint32_t i = 0; rc == HEARTH_OK && i < p->step_count; i++) {
         struct cpu_step *step = &p->steps[i];
         if (deadline_us != INT64_MAX &&
-            cpu_host->now_us(cpu_host->ctx) > deadline_us)
-            return hearth_fail(err, HEARTH_ETIMEOUT,
-                               "the deadline passed after %" PRIu32
-                               " of %" PRIu32 " steps; allow more time",
-                               i, p->step_count);
+            cpu_host->now_us(cpu_host->ctx) > deadline_us) {
+            rc = hearth_fail(err, HEARTH_ETIMEOUT,
+                             "the deadline passed after %" PRIu32 " of %" PRIu32
+                             " steps; allow more time",
+                             i, p->step_count);
+            break;
+        }
         const bool profile = run->dev->profile;
         int64_t began = profile ? cpu_profile_now() : 0;
-        int rc = step->run(run, step, err);
+        rc = step->run(run, step, err);
         if (profile)
             cpu_profile_step(p, i, cpu_profile_now() - began);
         if (rc != HEARTH_OK) {
@@ -411,10 +415,11 @@ static int run_steps(struct cpu_run *run, int64_t deadline_us,
             hearth_fail_prefix(err, "node %" PRIu32 " '%.60s' (%s)", step->node,
                                hearth_graph_string(run->graph, node->name),
                                hearth_op_name(node->op));
-            return rc;
         }
     }
-    return HEARTH_OK;
+    if (p->alone)
+        cpu_team_end(before);
+    return rc;
 }
 
 static int give_outputs(const struct cpu_run *run,

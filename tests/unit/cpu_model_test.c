@@ -135,6 +135,26 @@ static void weights_are_packed_once_for_every_batch(void **state)
     loaded_fini(&l);
 }
 
+/* The same model: few multiplications at one picture, many at sixty. */
+static void small_plans_are_one_threads(void **state)
+{
+    (void)state;
+    struct loaded l;
+    loaded_init(&l, 16);
+    check_batch(&l, 1);
+    check_batch(&l, 60);
+    check_batch(&l, 1);
+    int alone = 0, together = 0;
+    for (int i = 0; i < CPU_PLANS_MAX; i++) {
+        const struct cpu_plan *plan = l.run.model->plans[i];
+        alone += plan != NULL && plan->alone && plan->shapes[0].dims[0] == 1;
+        together += plan != NULL && !plan->alone;
+    }
+    assert_int_equal(alone, 1);
+    assert_int_equal(together, 1);
+    loaded_fini(&l);
+}
+
 /* ---- Lowered weights ---- */
 
 struct section {
@@ -965,6 +985,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_packed_once_for_every_batch),
+        cmocka_unit_test(small_plans_are_one_threads),
         cmocka_unit_test(packed_weights_are_kept_and_loaded_again),
         cmocka_unit_test(mapped_weights_are_used_where_they_lie),
         cmocka_unit_test(damaged_or_foreign_weights_are_refused),
