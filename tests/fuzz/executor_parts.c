@@ -266,6 +266,13 @@ static void attention(struct graph *g)
 
 /* ---- Elements and names ---- */
 
+/* |x| + 0.5: what is divided by next to nothing depends on the order of sums
+ * before, and so does all that follows, up to infinities. */
+static int away_from_zero(struct graph *g, int x)
+{
+    return binary(g, "Add", unary(g, "Abs", x), number(g, 0.5f));
+}
+
 static void elements(struct graph *g)
 {
     static const char *const ops[] = {"Add", "Sub", "Mul", "Div",
@@ -297,10 +304,12 @@ static void elements(struct graph *g)
     default:
         y = like(g, x);
     }
-    if (b & 64)
-        (void)binary(g, ops[b % 8], y, x);
-    else
-        (void)binary(g, ops[b % 8], x, y);
+    int first = b & 64 ? y : x, second = b & 64 ? x : y;
+    if (b % 8 == 3)
+        second = away_from_zero(g, second);
+    else if (b % 8 == 6)
+        first = away_from_zero(g, first);
+    (void)binary(g, ops[b % 8], first, second);
     if (b & 128)
         (void)activate(g, graph_byte(g), g->count - 1);
 }
@@ -451,6 +460,9 @@ static void any(struct graph *g)
                  : 0);
     for (int i = 0; i < count && i < 8; i++)
         in[i] = i == 0 ? pick(g) : operand(g);
+    if (op == HEARTH_OP_RECIPROCAL || op == HEARTH_OP_LOG ||
+        op == HEARTH_OP_DIV || op == HEARTH_OP_POW)
+        in[op == HEARTH_OP_DIV] = away_from_zero(g, in[op == HEARTH_OP_DIV]);
     for (unsigned i = 0; i < form / 64; i++)
         attribute(g);
     (void)graph_node(g, row->name, count > 8 ? 8 : count, in,
