@@ -288,6 +288,9 @@ static int evaluate(struct hearth__machine *m, const struct frame *f,
     struct hearth_view out[HEARTH_OP_OUTPUTS_MAX] = {0};
     m->content_used = 0;
     int rc = row->infer(call, m->err);
+    if (rc ==
+        HEARTH_EMODEL) /* the graph was accepted: it is the data's fault */
+        rc = m->err->status = HEARTH_EINVAL;
     if (rc == HEARTH_OK && row->measure != NULL)
         rc = row->measure(call, f->in_views, m->err);
     for (uint32_t k = 0; k < call->output_count; k++)

@@ -174,6 +174,29 @@ static void repeats_have_one_number_for_each_axis(void **state)
     }
 }
 
+/* An axis that comes with the request is the request's fault. */
+static void an_axis_that_data_tell_is_the_clients(void **state)
+{
+    (void)state;
+    static const float x[2] = {1, 2}, sums[2] = {1, 3};
+    int64_t axis = 1;
+    struct run r = {0};
+    struct ops_block *b = ops_block_new();
+    uint32_t in[2];
+    in[0] = ops_block_input(b, "x", HEARTH_F32, 1, (const int64_t[]){2});
+    in[1] = ops_block_input(b, "axis", HEARTH_I64, 0, scalar);
+    ops_block_output(b, ops_block_node(b, HEARTH_OP_CUM_SUM, 2, in, 1));
+    give(&r, 0, HEARTH_F32, 1, (const int64_t[]){2}, x);
+    give(&r, 1, HEARTH_I64, 0, NULL, &axis);
+    assert_int_equal(run_graph(&r, ops_block_graph(b)), HEARTH_EINVAL);
+    assert_int_equal(r.err.status, HEARTH_EINVAL);
+    axis = -1;
+    assert_int_equal(run_graph(&r, ops_block_graph(b)), HEARTH_OK);
+    want(&r, 0, HEARTH_F32, 1, (const int64_t[]){2}, sums);
+    drop(&r);
+    ops_block_free(b);
+}
+
 static void non_zero_finds_what_is_not_zero(void **state)
 {
     (void)state;
@@ -677,6 +700,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shape_that_is_an_input_is_taken),
         cmocka_unit_test(repeats_have_one_number_for_each_axis),
+        cmocka_unit_test(an_axis_that_data_tell_is_the_clients),
         cmocka_unit_test(non_zero_finds_what_is_not_zero),
         cmocka_unit_test(unique_gives_all_four_or_those_that_are_wanted),
         cmocka_unit_test(compress_takes_what_its_condition_names),
