@@ -488,7 +488,7 @@ struct hearth_op_row {
 
 /* Evaluates by the call's row, unless every output is empty or left out: then
  * there is nothing to do, however large the axes beside an empty one are. The
- * row's statuses. */
+ * row's statuses, but HEARTH_EINVAL for HEARTH_EMODEL, as infer was content. */
 int hearth_op_eval(const struct hearth_op_call *call,
                    const struct hearth_view *const *in, struct hearth_view *out,
                    struct hearth_error *err);

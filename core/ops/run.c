@@ -53,8 +53,15 @@ int hearth_op_eval(const struct hearth_op_call *call,
         empty &= out[k].data == NULL ||
                  (hearth_shape_count(&out[k].shape, &count) && count == 0);
     }
-    return empty ? HEARTH_OK
-                 : hearth_op_row(call->node->op)->eval(call, in, out, err);
+    if (empty)
+        return HEARTH_OK;
+    int rc = hearth_op_row(call->node->op)->eval(call, in, out, err);
+    if (rc != HEARTH_EMODEL)
+        return rc;
+    /* infer has accepted the node: it is the data's fault. */
+    if (err != NULL)
+        err->status = HEARTH_EINVAL;
+    return HEARTH_EINVAL;
 }
 
 int hearth_op_run(const struct hearth_graph *g, const struct hearth_spec *spec,

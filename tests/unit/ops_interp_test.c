@@ -197,6 +197,43 @@ static void an_axis_that_data_tell_is_the_clients(void **state)
     ops_block_free(b);
 }
 
+/* Where a plan's steps evaluate, without infer at hand. */
+static void axes_that_eval_refuses_are_the_clients_too(void **state)
+{
+    (void)state;
+    float x[2] = {1, 2}, y[1];
+    int64_t axis = 5;
+    struct hearth_error err = {0};
+    struct ops_block *b = ops_block_new();
+    uint32_t in[2];
+    in[0] = ops_block_input(b, "x", HEARTH_F32, 1, (const int64_t[]){2});
+    in[1] = ops_block_input(b, "axes", HEARTH_I64, 1, (const int64_t[]){1});
+    ops_block_output(b, ops_block_node(b, HEARTH_OP_REDUCE_SUM, 2, in, 1));
+    const struct hearth_graph *g = ops_block_graph(b);
+    const struct hearth_shape sizes = {.rank = 1, .dims = {2}},
+                              one = {.rank = 1, .dims = {1}};
+    const struct hearth_view views[2] = {
+        hearth_view_dense(x, HEARTH_F32, &sizes),
+        hearth_view_dense(&axis, HEARTH_I64, &one)};
+    const struct hearth_view *ins[2] = {&views[0], &views[1]};
+    const struct hearth_value_info infos[2] = {
+        {.dtype = HEARTH_F32, .shape = sizes},
+        {.dtype = HEARTH_I64, .shape = one}};
+    const struct hearth_value_info *in_infos[2] = {&infos[0], &infos[1]};
+    struct hearth_value_info out_info = {.dtype = HEARTH_F32, .shape = one};
+    struct hearth_view out = hearth_view_dense(y, HEARTH_F32, &one);
+    const struct hearth_op_call call = {.graph = g,
+                                        .node = hearth_graph_node(g, 0),
+                                        .input_count = 2,
+                                        .output_count = 1,
+                                        .in = in_infos,
+                                        .out = &out_info};
+    assert_int_equal(hearth_op_eval(&call, ins, &out, &err), HEARTH_EINVAL);
+    assert_int_equal(err.status, HEARTH_EINVAL);
+    assert_non_null(strstr(err.text, "axis 5"));
+    ops_block_free(b);
+}
+
 static void non_zero_finds_what_is_not_zero(void **state)
 {
     (void)state;
@@ -701,6 +738,7 @@ int main(void)
         cmocka_unit_test(a_shape_that_is_an_input_is_taken),
         cmocka_unit_test(repeats_have_one_number_for_each_axis),
         cmocka_unit_test(an_axis_that_data_tell_is_the_clients),
+        cmocka_unit_test(axes_that_eval_refuses_are_the_clients_too),
         cmocka_unit_test(non_zero_finds_what_is_not_zero),
         cmocka_unit_test(unique_gives_all_four_or_those_that_are_wanted),
         cmocka_unit_test(compress_takes_what_its_condition_names),
