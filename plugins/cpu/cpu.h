@@ -184,8 +184,9 @@ struct cpu_choices {
     const char *entries; /* not aligned */
     uint32_t count, next;
 };
-/* What must be kept of the weights, at the nominal shapes of <spec>. <choices>
- * NULL: ways are chosen here. */
+/* What must be kept of the weights, at the nominal shapes of <spec>, which is
+ * NULL where sizes are not known before a run. <choices> NULL: ways are chosen
+ * here. */
 int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *graph,
                      const struct hearth_spec *spec,
                      struct cpu_choices *choices, struct cpu_packs *packs,

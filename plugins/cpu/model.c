@@ -23,10 +23,12 @@ static struct hearth_shape input_shape(const struct hearth_graph *g, uint32_t k)
     return hearth_graph_shape(hearth_graph_value(g, hearth_graph_inputs(g)[k]));
 }
 
-/* A symbol that is the first dimension of an input is most likely a batch: 1,
- * wherever else it stands; others are <size>. <first> has a place for each. */
-static void fill_shapes(const struct hearth_graph *g, int64_t size,
-                        uint8_t *first, struct hearth_shape *shapes)
+/* A symbol that is the first dimension of an input is most likely a batch:
+ * <batch>, wherever else it stands; others are <size>. <first> has a place for
+ * each. */
+static void fill_shapes(const struct hearth_graph *g, int64_t batch,
+                        int64_t size, uint8_t *first,
+                        struct hearth_shape *shapes)
 {
     for (uint32_t k = 0; k < g->input_count; k++) {
         shapes[k] = input_shape(g, k);
@@ -37,14 +39,31 @@ static void fill_shapes(const struct hearth_graph *g, int64_t size,
         for (int i = 0; i < shapes[k].rank; i++) {
             int64_t *dim = &shapes[k].dims[i];
             if (HEARTH_DIM_IS_SYMBOL(*dim))
-                *dim = first[HEARTH_DIM_SYMBOL_INDEX(*dim)] ? 1 : size;
+                *dim = first[HEARTH_DIM_SYMBOL_INDEX(*dim)] ? batch : size;
         }
 }
 
+/* Sizes of 1 may hide that a size is not known: a sum along an axis that only
+ * data tell has the shape of its input then. */
+static bool is_complete_at_two(const struct hearth_graph *g,
+                               const struct hearth_weights *weights,
+                               int64_t size, uint8_t *first,
+                               struct hearth_shape *shapes)
+{
+    struct hearth_spec spec;
+    fill_shapes(g, 2, size == 1 ? 2 : size, first, shapes);
+    if (hearth_spec_create(&spec, g, weights, shapes, NULL) != HEARTH_OK)
+        return true; /* there is no telling at this size */
+    bool complete = hearth_spec_is_complete(g, &spec);
+    hearth_spec_destroy(&spec);
+    return complete;
+}
+
+/* *complete: every size is known before a run. */
 static int nominal_spec(const struct hearth_graph *g,
                         const struct hearth_weights *weights,
-                        const struct hearth_shape *shapes,
-                        struct hearth_spec *spec, struct hearth_error *err)
+                        struct hearth_spec *spec, bool *complete,
+                        struct hearth_error *err)
 {
     static const int64_t sizes[] = {1,   8,   32,  64,  128,
                                     224, 256, 299, 512, 1024};
@@ -52,8 +71,6 @@ static int nominal_spec(const struct hearth_graph *g,
     uint8_t *first_dims;
     struct hearth_error first = {0};
     int rc = HEARTH_ESHAPE;
-    if (shapes != NULL)
-        return hearth_spec_create(spec, g, weights, shapes, err);
     own = cpu_calloc((size_t)g->input_count + 1, sizeof *own);
     first_dims = cpu_calloc((size_t)g->symbol_count + 1, 1);
     if (own == NULL || first_dims == NULL) {
@@ -63,8 +80,12 @@ static int nominal_spec(const struct hearth_graph *g,
     }
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct hearth_error *e = i == 0 ? &first : NULL;
-        fill_shapes(g, sizes[i], first_dims, own);
+        fill_shapes(g, 1, sizes[i], first_dims, own);
         rc = hearth_spec_create(spec, g, weights, own, e);
+        if (rc == HEARTH_OK)
+            *complete =
+                hearth_spec_is_complete(g, spec) &&
+                is_complete_at_two(g, weights, sizes[i], first_dims, own);
         if (rc == HEARTH_OK || rc == HEARTH_ENOMEM || rc == HEARTH_EIO)
             break;
     }
@@ -85,10 +106,12 @@ static int measure(hearth_dev_t *dev, const struct hearth_graph *graph,
     struct hearth_spec spec;
     struct cpu_packs packs;
     struct cpu_plan *plan;
-    int rc = nominal_spec(graph, weights, NULL, &spec, err);
+    bool complete;
+    int rc = nominal_spec(graph, weights, &spec, &complete, err);
     if (rc != HEARTH_OK)
         return rc;
-    rc = cpu_packs_create(dev, graph, &spec, NULL, &packs, err);
+    rc = cpu_packs_create(dev, graph, complete ? &spec : NULL, NULL, &packs,
+                          err);
     if (rc != HEARTH_OK) {
         hearth_spec_destroy(&spec);
         return rc;
@@ -257,9 +280,11 @@ int cpu_load_begin(hearth_dev_t *dev, const struct hearth_load *load,
         return cpu_no_memory(err);
     m->dev = dev;
     m->graph = load->graph;
-    int rc = nominal_spec(load->graph, load->weights, NULL, &spec, err);
+    bool complete;
+    int rc = nominal_spec(load->graph, load->weights, &spec, &complete, err);
     if (rc == HEARTH_OK) {
-        rc = cpu_packs_create(dev, load->graph, &spec, choices, &m->packs, err);
+        rc = cpu_packs_create(dev, load->graph, complete ? &spec : NULL,
+                              choices, &m->packs, err);
         hearth_spec_destroy(&spec);
     }
     if (rc == HEARTH_OK)

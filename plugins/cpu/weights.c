@@ -322,7 +322,7 @@ int cpu_packs_create(hearth_dev_t *dev, const struct hearth_graph *g,
                      struct hearth_error *err)
 {
     memset(packs, 0, sizeof *packs);
-    packs->interpreted = !hearth_spec_is_complete(g, spec);
+    packs->interpreted = spec == NULL;
     uint8_t *plain = cpu_calloc((size_t)g->value_count + 1, 1);
     int rc = plain != NULL ? HEARTH_OK : cpu_no_memory(err);
     for (uint32_t n = 0; rc == HEARTH_OK && n < g->node_count; n++) {

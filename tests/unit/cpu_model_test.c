@@ -155,6 +155,40 @@ static void small_plans_are_one_threads(void **state)
     loaded_fini(&l);
 }
 
+/* Of one row, the sum has the shape of its input along whatever axis; of more,
+ * only the data tell. */
+static void a_batch_of_one_hides_no_size_that_data_tell(void **state)
+{
+    (void)state;
+    float x[3] = {1, 2, 4};
+    struct loaded l;
+    cpu_case_init(&l.c, 3);
+    struct ops_block *b = l.c.block;
+    uint32_t in[2];
+    ops_block_symbols(b, 1);
+    in[0] = ops_block_input(b, "x", HEARTH_F32, 2,
+                            (const int64_t[]){HEARTH_DIM_SYMBOL(0), 1});
+    in[1] = ops_block_input(b, "axes", HEARTH_I64, 1, (const int64_t[]){1});
+    ops_block_output(b, ops_block_node(b, HEARTH_OP_REDUCE_SUM, 2, in, 1));
+    assert_int_equal(
+        device_run_load(&l.run, &device, ops_block_graph(b), &l.c.weights), 0);
+    for (int64_t rows = 1; rows <= 3; rows += 2)
+        for (int64_t axis = 0; axis < 2; axis++) {
+            const struct hearth_shape size = {.rank = 2, .dims = {rows, 1}},
+                                      one = {.rank = 1, .dims = {1}};
+            const struct hearth_view views[2] = {
+                hearth_view_dense(x, HEARTH_F32, &size),
+                hearth_view_dense(&axis, HEARTH_I64, &one)};
+            if (device_run_execute(&l.run, views) != HEARTH_OK)
+                fail_msg("%s", l.run.error.text);
+            const float *y = l.run.outputs[0].data;
+            assert_int_equal(l.run.outputs[0].shape.dims[0],
+                             axis == 0 ? 1 : rows);
+            assert_true(y[0] == (axis == 0 && rows == 3 ? 7 : 1));
+        }
+    loaded_fini(&l);
+}
+
 /* ---- Lowered weights ---- */
 
 struct section {
@@ -986,6 +1020,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_packed_once_for_every_batch),
         cmocka_unit_test(small_plans_are_one_threads),
+        cmocka_unit_test(a_batch_of_one_hides_no_size_that_data_tell),
         cmocka_unit_test(packed_weights_are_kept_and_loaded_again),
         cmocka_unit_test(mapped_weights_are_used_where_they_lie),
         cmocka_unit_test(damaged_or_foreign_weights_are_refused),
