@@ -233,6 +233,13 @@ static int resident(void)
     return HEARTH_OK;
 }
 
+static int held(const struct bench *b)
+{
+    printf("%llu %llu", (unsigned long long)b->model_bytes,
+           (unsigned long long)b->arena_bytes);
+    return HEARTH_OK;
+}
+
 static int write_output(const struct bench *b, long k, const char *path)
 {
     if (k < 0 || (uint32_t)k >= b->outputs.count)
@@ -261,8 +268,7 @@ static int command(struct bench *b, const char *line)
     else if (strcmp(line, "resident\n") == 0)
         rc = resident();
     else if (strcmp(line, "held\n") == 0)
-        printf("%llu %llu", (unsigned long long)b->model_bytes,
-               (unsigned long long)b->arena_bytes);
+        rc = held(b);
     else if (strcmp(line, "unload\n") == 0)
         rc = unload(b);
     else if (sscanf(line, "run %ld", &n) == 1)
