@@ -193,7 +193,7 @@ int hearth__canon(struct hearth__ir *ir, uint32_t source)
                            " inputs, the most is %d; export the model again",
                            c.draft.input_count, s->inputs);
     /* The fixes and the rows may take input 0 for granted. */
-    if (s->inputs > 0 && s->to != HEARTH_OP_LOOP &&
+    if (s->inputs > 0 && s->to != HEARTH_OP_LOOP && s->to != HEARTH_OP_SCAN &&
         (c.draft.input_count == 0 || c.draft.inputs[0] == HEARTH_NO_VALUE))
         return hearth_fail(ir->err, HEARTH_EMODEL,
                            "its input 0 is missing; export the model again");

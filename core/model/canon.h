@@ -53,6 +53,7 @@ int hearth__canon_float(struct hearth__canon *c, double number,
 int hearth__fix_if(struct hearth__canon *c);
 int hearth__fix_loop(struct hearth__canon *c);
 int hearth__fix_scan(struct hearth__canon *c);
+int hearth__fix_scan8(struct hearth__canon *c);
 int hearth__fix_window(struct hearth__canon *c);
 int hearth__fix_batchnorm(struct hearth__canon *c);
 int hearth__fix_clip6(struct hearth__canon *c);

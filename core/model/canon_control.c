@@ -209,6 +209,52 @@ static int slice_info(struct hearth__canon *c,
     return HEARTH_OK;
 }
 
+static struct hearth_value_info row_of(const struct hearth_value_info *in)
+{
+    struct hearth_value_info row = {.dtype = in->dtype, .shape = {.rank = -1}};
+    if (in->shape.rank < 1)
+        return row;
+    row.shape.rank = in->shape.rank - 1;
+    for (int i = 0; i < row.shape.rank; i++)
+        row.shape.dims[i] = in->shape.dims[i + 1];
+    return row;
+}
+
+/* Each element of a batch for itself, and lengths of their own before all. */
+int hearth__fix_scan8(struct hearth__canon *c)
+{
+    const struct hearth__ir_source *s = c->source;
+    uint32_t count = s->formal_count - 1;
+    int64_t scans = hearth__canon_int(c, "num_scan_inputs", 0);
+    if (s->formal_count < 2 || scans < 1 || scans > count)
+        return hearth_fail(c->ir->err, HEARTH_EMODEL,
+                           "it has %" PRId64
+                           " sequences, and not as many inputs; export the "
+                           "model again",
+                           scans);
+    if (s->inputs[0] != HEARTH_NO_VALUE)
+        return hearth_fail(c->ir->err, HEARTH_EUNSUPPORTED,
+                           "sequences have lengths of their own; export the "
+                           "model again with a newer opset");
+    uint32_t states = count - (uint32_t)scans;
+    struct hearth_value_info *formals =
+        hearth__ir_alloc(c->ir, count, sizeof *formals);
+    if (formals == NULL)
+        return c->ir->err->status;
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t v = s->inputs[k + 1];
+        if (v == HEARTH_NO_VALUE)
+            return missing_input(c, k + 1);
+        const struct hearth_value_info *in = &hearth__ir_value(c->ir, v)->info;
+        const struct hearth_value_info element = row_of(in);
+        formals[k] = k < states ? state_info(&element) : row_of(&element);
+    }
+    int rc = set_body(c, formals, count, s->inputs + 1, 0, states);
+    return rc == HEARTH_OK
+               ? hearth__draft_set_int(c->ir, &c->draft, HEARTH_ATTR_BATCHED, 1)
+               : rc;
+}
+
 int hearth__fix_scan(struct hearth__canon *c)
 {
     const struct hearth__ir_source *s = c->source;

@@ -16,6 +16,9 @@ static const struct hearth__spell_attr suppress[] = {
 static const struct hearth__spell_attr branches[] = {SKIP("then_branch"),
                                                      SKIP("else_branch"), END};
 static const struct hearth__spell_attr body[] = {SKIP("body"), END};
+static const struct hearth__spell_attr scan8[] = {
+    SKIP("body"), INT("num_scan_inputs", SCANS),
+    INTS("directions", SCAN_IN_REVERSE), END};
 static const struct hearth__spell_attr scan[] = {
     SKIP("body"),
     INT("num_scan_inputs", SCANS),
@@ -29,6 +32,7 @@ static const struct hearth__spell_attr scan[] = {
 static const struct hearth__spelling rows[] = {
     {"If", 7, LATEST, 255, 254, HEARTH_OP_IF, branches, hearth__fix_if},
     {"Loop", 7, LATEST, 255, 254, HEARTH_OP_LOOP, body, hearth__fix_loop},
+    {"Scan", 8, 8, 255, 254, HEARTH_OP_SCAN, scan8, hearth__fix_scan8},
     {"Scan", 9, LATEST, 255, 254, HEARTH_OP_SCAN, scan, hearth__fix_scan},
     {"NonZero", 9, LATEST, 1, 1, HEARTH_OP_NON_ZERO, NULL, NULL},
     {"Compress", 9, LATEST, 2, 1, HEARTH_OP_COMPRESS, axis, NULL},

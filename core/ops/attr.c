@@ -117,6 +117,7 @@ static const struct {
     [HEARTH_ATTR_UPDATE_RULE] = {"update_rule", STRING},
     [HEARTH_ATTR_IGNORE_INDEX] = {"ignore_index", INTS},
     [HEARTH_ATTR_SEED] = {"seed", FLOATS},
+    [HEARTH_ATTR_BATCHED] = {"batched", INTS},
     [HEARTH_ATTR_SAMPLE_SIZE] = {"sample_size", INTS},
 };
 

@@ -469,6 +469,109 @@ static int run_scan(struct hearth__machine *m,
     return rc;
 }
 
+/* One element's output becomes part <b> of <batch> of the node's. */
+static int put_element(struct hearth__machine *m, struct hearth_value_info *out,
+                       const struct hearth_value_info *element, int64_t b,
+                       int64_t batch)
+{
+    uint64_t bytes, all;
+    int rc = hearth__interp_bytes(m, element, &bytes);
+    if (rc == HEARTH_OK && b == 0) {
+        rc = stacked(m, element, 0, batch, out);
+        if (rc == HEARTH_OK)
+            rc = hearth__interp_bytes(m, out, &all);
+        if (rc == HEARTH_OK &&
+            (out->data = hearth__interp_alloc(m, all)) == NULL)
+            rc = m->err->status;
+    } else if (rc == HEARTH_OK) {
+        struct hearth_value_info first = *out;
+        first.shape.rank--;
+        memmove(first.shape.dims, first.shape.dims + 1,
+                (size_t)first.shape.rank * sizeof first.shape.dims[0]);
+        rc = same_row(m, &first, element);
+    }
+    if (rc == HEARTH_OK)
+        memcpy((char *)(uintptr_t)out->data + (uint64_t)b * bytes,
+               element->data, (size_t)bytes);
+    return rc;
+}
+
+/* Element <b> of what has a batch; captures have none. */
+static int cut_element(struct hearth__machine *m,
+                       const struct hearth_value_info *in, int64_t b,
+                       struct hearth_value_info *element)
+{
+    uint64_t bytes;
+    *element = *in;
+    element->content = NULL;
+    element->shape.rank--;
+    for (int i = 0; i < element->shape.rank; i++)
+        element->shape.dims[i] = in->shape.dims[i + 1];
+    int rc = hearth__interp_bytes(m, element, &bytes);
+    if (rc == HEARTH_OK)
+        element->data = (const char *)in->data + (uint64_t)b * bytes;
+    return rc;
+}
+
+static int run_element(struct hearth__machine *m,
+                       const struct hearth_op_call *call, uint32_t formals,
+                       int64_t b, int64_t batch,
+                       struct hearth_value_info *elements,
+                       const struct hearth_value_info **in)
+{
+    struct hearth_value_info out[HEARTH_OP_OUTPUTS_MAX] = {0};
+    struct hearth_op_call one_call = *call;
+    int rc = HEARTH_OK;
+    for (uint32_t k = 0; rc == HEARTH_OK && k < call->input_count; k++) {
+        in[k] = call->in[k];
+        if (k >= formals)
+            continue;
+        rc = cut_element(m, call->in[k], b, &elements[k]);
+        in[k] = &elements[k];
+    }
+    one_call.in = in;
+    one_call.out = out;
+    if (rc == HEARTH_OK)
+        rc = run_scan(m, &one_call);
+    for (uint32_t k = 0; k < call->output_count; k++) {
+        if (out[k].data == NULL)
+            continue;
+        if (rc == HEARTH_OK)
+            rc = put_element(m, &call->out[k], &out[k], b, batch);
+        hearth__interp_free(m, out[k].data);
+    }
+    return rc;
+}
+
+static int run_batch(struct hearth__machine *m,
+                     const struct hearth_op_call *call)
+{
+    uint32_t formals = (uint32_t)(hearth_attr_int(call->graph, call->node,
+                                                  HEARTH_ATTR_STATES, 0) +
+                                  hearth_attr_int(call->graph, call->node,
+                                                  HEARTH_ATTR_SCANS, 1));
+    int64_t batch = 0;
+    for (uint32_t k = 0; k < formals; k++) {
+        const struct hearth_shape *s = &call->in[k]->shape;
+        if (s->rank < 1 || s->dims[0] < 1 || (k > 0 && s->dims[0] != batch))
+            return hearth_fail(m->err, HEARTH_ESHAPE,
+                               "axis 0 of its inputs must be a batch of one "
+                               "size, and not empty");
+        batch = s->dims[0];
+    }
+    struct hearth_value_info *elements = hearth__interp_alloc(
+        m, formals * sizeof *elements + call->input_count * sizeof(void *));
+    if (elements == NULL)
+        return m->err->status;
+    int rc = HEARTH_OK;
+    for (int64_t b = 0; rc == HEARTH_OK && b < batch; b++)
+        rc = run_element(
+            m, call, formals, b, batch, elements,
+            (const struct hearth_value_info **)(void *)(elements + formals));
+    hearth__interp_free(m, elements);
+    return rc;
+}
+
 /* ---- If ---- */
 
 static int run_if(struct hearth__machine *m, const struct hearth_op_call *call)
@@ -509,6 +612,9 @@ int hearth__interp_control(struct hearth__machine *m,
     case HEARTH_OP_LOOP:
         return run_loop(m, call);
     default:
-        return run_scan(m, call);
+        return hearth_attr_int(call->graph, call->node, HEARTH_ATTR_BATCHED,
+                               0) != 0
+                   ? run_batch(m, call)
+                   : run_scan(m, call);
     }
 }

@@ -118,10 +118,23 @@ HEARTH__OPS_INFER(scan)
     uint32_t scans = (uint32_t)hearth_attr_int(call->graph, call->node,
                                                HEARTH_ATTR_SCANS, 1);
     int rc = hearth__ops_begin(call, err);
-    for (uint32_t k = 0; rc == HEARTH_OK && k < scans; k++)
-        if (call->in[states + k]->shape.rank == 0)
+    bool batched =
+        hearth_attr_int(call->graph, call->node, HEARTH_ATTR_BATCHED, 0) != 0;
+    for (uint32_t k = 0; rc == HEARTH_OK && k < scans; k++) {
+        int rank = call->in[states + k]->shape.rank;
+        if (rank == 0 || (batched && rank == 1))
             rc = hearth_fail(err, HEARTH_ESHAPE, "sequence %u is a scalar", k);
-    return rc == HEARTH_OK ? infer_rows(call, 0, 0, err) : rc;
+    }
+    if (rc != HEARTH_OK || !batched)
+        return rc == HEARTH_OK ? infer_rows(call, 0, 0, err) : rc;
+    /* Of opset 8, which nothing exports any more: known where it runs. */
+    const struct hearth_graph *body =
+        hearth_attr_block(call->graph, call->node, HEARTH_ATTR_BODY);
+    for (uint32_t k = 0; k < call->output_count; k++) {
+        call->out[k] = declared(call, body, k);
+        call->out[k].shape.rank = -1;
+    }
+    return HEARTH_OK;
 }
 
 /* hearth_interp_run does it: a row alone cannot. */

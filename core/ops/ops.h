@@ -204,8 +204,9 @@ enum hearth_op {
      * states, all rows of each one beneath another */
     HEARTH_OP_LOOP,
     /* STATES states, SCANS sequences, captures..; SCAN_IN_AXES,
-     * SCAN_IN_REVERSE, SCAN_OUT_AXES, SCAN_OUT_REVERSE (none: all 0); BODY
-     * takes states, a slice of each sequence, captures and gives states, rows
+     * SCAN_IN_REVERSE, SCAN_OUT_AXES, SCAN_OUT_REVERSE (none: all 0), BATCHED
+     * (0): axis 0 of everything is a batch, as in opset 8; BODY takes states, a
+     * slice of each sequence, captures and gives states, rows
      * -> states, all rows */
     HEARTH_OP_SCAN,
     /* Sizes that only data tells. */
@@ -390,6 +391,7 @@ enum hearth_attr {
     HEARTH_ATTR_UPDATE_RULE,
     HEARTH_ATTR_IGNORE_INDEX,
     HEARTH_ATTR_SEED,
+    HEARTH_ATTR_BATCHED,
     HEARTH_ATTR_SAMPLE_SIZE,
     HEARTH_ATTR_KEY_COUNT
 };

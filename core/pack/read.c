@@ -20,6 +20,8 @@
 #define HASH_PIECE (UINT64_C(1) << 20)
 #define WARM_PIECE (UINT64_C(4) << 20)
 #define WARM_SAMPLES 8
+#define AHEAD_PIECE (UINT64_C(256) << 10)
+#define AHEAD_MOST (UINT64_C(32) << 20)
 
 struct hearth_pack {
     uint32_t magic;
@@ -318,6 +320,20 @@ bool hearth_pack_warm(const hearth_pack_t *p, uint32_t kind,
     }
     hearth_free(scratch);
     return !stopped;
+}
+
+void hearth_pack_read_ahead(const hearth_pack_t *p, uint32_t kind)
+{
+    const struct hearth__pack_section *s = find(p, kind);
+    if (s == NULL || p->fd < 0)
+        return;
+    /* A call reads no more than the disk takes at once. */
+    for (uint64_t at = 0; at < s->bytes && at < AHEAD_MOST; at += AHEAD_PIECE) {
+        uint64_t n = s->bytes - at < AHEAD_PIECE ? s->bytes - at : AHEAD_PIECE;
+        if (is_cold((const char *)p->base + s->offset + at, n))
+            (void)posix_fadvise(p->fd, (off_t)(s->offset + at), (off_t)n,
+                                POSIX_FADV_WILLNEED);
+    }
 }
 
 uint64_t hearth_pack_bytes(const hearth_pack_t *pack)

@@ -32,8 +32,26 @@ def case(opset, op, inputs, constants=(), outputs=1, shape=("N", 4, 6), dtype=F,
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
 
 
+def sums():
+    """Opset 8's Scan: running sums along axis 1 of each element of a batch, backwards, and a
+    second sequence in the sum."""
+    body = helper.make_graph(
+        [helper.make_node("Add", ["s", "a"], ["t"]), helper.make_node("Add", ["t", "b"], ["s_out"]),
+         helper.make_node("Identity", ["s_out"], ["row"])], "body",
+        [helper.make_tensor_value_info(n, F, [6]) for n in ("s", "a", "b")],
+        [helper.make_tensor_value_info(n, F, [6]) for n in ("s_out", "row")])
+    nodes = [helper.make_node("ReduceSum", ["x"], ["first"], axes=[1], keepdims=0),
+             helper.make_node("Scan", ["", "first", "x", "x"], ["y0", "y1"], body=body,
+                              num_scan_inputs=2, directions=[1, 0])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", F, ("N", 4, 6))],
+        [helper.make_tensor_value_info(n, F, None) for n in ("y0", "y1")])
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 8)])
+
+
 PICTURE = ("N", 2, 5, 4)
 CASES = {
+    "scan-8": sums(),
     "split-attribute": case(11, "Split", ["x"], outputs=3, axis=-1, split=[1, 2, 3]),
     "split-equal": case(11, "Split", ["x"], outputs=2, axis=1),
     "split-input": case(13, "Split", ["x", "s"], [const("s", 4, 2)], outputs=2, axis=2),
