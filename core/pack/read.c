@@ -327,12 +327,14 @@ void hearth_pack_read_ahead(const hearth_pack_t *p, uint32_t kind)
     const struct hearth__pack_section *s = find(p, kind);
     if (s == NULL || p->fd < 0)
         return;
+    uint64_t bytes = s->bytes < AHEAD_MOST ? s->bytes : AHEAD_MOST;
+    if (!is_cold((const char *)p->base + s->offset, bytes))
+        return;
     /* A call reads no more than the disk takes at once. */
-    for (uint64_t at = 0; at < s->bytes && at < AHEAD_MOST; at += AHEAD_PIECE) {
-        uint64_t n = s->bytes - at < AHEAD_PIECE ? s->bytes - at : AHEAD_PIECE;
-        if (is_cold((const char *)p->base + s->offset + at, n))
-            (void)posix_fadvise(p->fd, (off_t)(s->offset + at), (off_t)n,
-                                POSIX_FADV_WILLNEED);
+    for (uint64_t at = 0; at < bytes; at += AHEAD_PIECE) {
+        uint64_t n = bytes - at < AHEAD_PIECE ? bytes - at : AHEAD_PIECE;
+        (void)posix_fadvise(p->fd, (off_t)(s->offset + at), (off_t)n,
+                            POSIX_FADV_WILLNEED);
     }
 }
 
