@@ -252,6 +252,8 @@ HEARTH__OPS_INFER(range)
         if (rc == HEARTH_OK && call->in[k]->shape.rank > 1)
             rc = hearth_fail(err, HEARTH_ESHAPE,
                              "input %" PRIu32 " must be a scalar", k);
+        if (rc == HEARTH_OK)
+            rc = hearth__ops_one_element(call, k, err);
         known &= rc == HEARTH_OK && scalar(call->in[k], &x[k]);
     }
     if (rc != HEARTH_OK)

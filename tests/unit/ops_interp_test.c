@@ -174,6 +174,24 @@ static void repeats_have_one_number_for_each_axis(void **state)
     }
 }
 
+/* Its end is known, its start is a vector of none. */
+static void a_range_starts_somewhere(void **state)
+{
+    (void)state;
+    static const int64_t one = 1, three = 3;
+    struct run r = {0};
+    struct ops_block *b = ops_block_new();
+    uint32_t in[3];
+    in[0] = ops_block_input(b, "start", HEARTH_I64, 1, (const int64_t[]){0});
+    in[1] = ops_block_const(b, HEARTH_I64, 0, scalar, &three);
+    in[2] = ops_block_const(b, HEARTH_I64, 0, scalar, &one);
+    ops_block_output(b, ops_block_node(b, HEARTH_OP_RANGE, 3, in, 1));
+    give(&r, 0, HEARTH_I64, 1, (const int64_t[]){0}, &one);
+    assert_int_equal(run_graph(&r, ops_block_graph(b)), HEARTH_ESHAPE);
+    assert_non_null(strstr(r.err.text, "it must have one"));
+    ops_block_free(b);
+}
+
 /* An axis that comes with the request is the request's fault. */
 static void an_axis_that_data_tell_is_the_clients(void **state)
 {
@@ -737,6 +755,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shape_that_is_an_input_is_taken),
         cmocka_unit_test(repeats_have_one_number_for_each_axis),
+        cmocka_unit_test(a_range_starts_somewhere),
         cmocka_unit_test(an_axis_that_data_tell_is_the_clients),
         cmocka_unit_test(axes_that_eval_refuses_are_the_clients_too),
         cmocka_unit_test(non_zero_finds_what_is_not_zero),
