@@ -257,10 +257,10 @@ static bool is_row(const struct pattern *p, uint32_t value, uint32_t x)
            s->dims[s->rank - 1] > 0 && v->shape.dims[0] == s->dims[s->rank - 1];
 }
 
-/* The operand that is the mean square of <centred>, under a root with
- * *epsilon. */
+/* The mean square of <centred>, under a root with *epsilon. <uses> are all of
+ * <centred>'s: one is the quotient's. */
 static bool is_deviation(struct pattern *p, uint32_t value, uint32_t centred,
-                         double *epsilon)
+                         uint32_t uses, double *epsilon)
 {
     const struct hearth__ir_node *root = piece(p, value, HEARTH_OP_SQRT, 1);
     const struct hearth__ir_node *add =
@@ -279,8 +279,8 @@ static bool is_deviation(struct pattern *p, uint32_t value, uint32_t centred,
         return square != NULL && is_mean(p, mean, squares) &&
                square->inputs[0] == centred &&
                (square->op == HEARTH_OP_MUL
-                    ? square->inputs[1] == centred
-                    : is_number(p, square->inputs[1], 2));
+                    ? uses == 3 && square->inputs[1] == centred
+                    : uses == 2 && is_number(p, square->inputs[1], 2));
     }
     return false;
 }
@@ -293,11 +293,12 @@ static uint32_t normalized(struct pattern *p, uint32_t value, double *epsilon)
         return HEARTH_NO_VALUE;
     uint32_t c = div->inputs[0];
     /* Read by the quotient, and once or twice by the square. */
-    const struct hearth__ir_node *sub = piece(p, c, HEARTH_OP_SUB, 2);
+    uint32_t uses = 2;
+    const struct hearth__ir_node *sub = piece(p, c, HEARTH_OP_SUB, uses);
     if (sub == NULL)
-        sub = piece(p, c, HEARTH_OP_SUB, 3);
+        sub = piece(p, c, HEARTH_OP_SUB, uses = 3);
     if (sub == NULL || !is_f32(p, sub->inputs[0]) ||
-        !is_deviation(p, div->inputs[1], c, epsilon))
+        !is_deviation(p, div->inputs[1], c, uses, epsilon))
         return HEARTH_NO_VALUE;
     const struct hearth__ir_node *mean =
         piece(p, sub->inputs[1], HEARTH_OP_REDUCE_MEAN, 1);

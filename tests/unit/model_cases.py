@@ -599,6 +599,15 @@ case("common_not_other_outputs", 12,
       node("MaxPool", ["x"], ["b", "i"], kernel_shape=[2, 2]),
       node("Cast", ["i"], ["j"], to=F), node("Add", ["a", "j"], ["y"])], [X4], ["y"],
      want="MaxPool MaxPool Cast Add")
+case("layer_norm_not_when_its_middle_is_read", 13,
+     [node("ReduceMean", ["x"], ["m"], axes=[-1]), node("Sub", ["x", "m"], ["c"]),
+      node("Pow", ["c", "two"], ["q"]), node("ReduceMean", ["q"], ["v"], axes=[-1]),
+      node("Add", ["v", "eps"], ["e"]), node("Sqrt", ["e"], ["d"]), node("Div", ["c", "d"], ["n"]),
+      node("Mul", ["n", "g"], ["s"]), node("Add", ["s", "b"], ["l"]), node("Max", ["c", "l"], ["y"])],
+     [("x", ["N", 3])], ["y"],
+     [init("two", np.float32(2)), init("eps", np.float32(1e-5)), init("g", weights(3)),
+      init("b", weights(3))],
+     want="ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add Max", batched=True)
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data",
                     "model_cases.bin")
