@@ -21,7 +21,10 @@ static struct hearth_view cut(const struct hearth_view *view, int axis,
                               int64_t start, int64_t count)
 {
     struct hearth_view v = *view;
-    v.data = hearth__ops_at(view, start * view->strides[axis]);
+    int64_t all;
+    /* Beside an empty axis strides may be anything. */
+    if (!hearth_shape_count(&view->shape, &all) || all > 0)
+        v.data = hearth__ops_at(view, start * view->strides[axis]);
     v.shape.dims[axis] = count;
     return v;
 }
