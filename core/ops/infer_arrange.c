@@ -145,8 +145,11 @@ HEARTH__OPS_INFER(center)
     if (axes == NULL)
         count = (uint32_t)y->rank;
     bool told = hearth__ops_content(call->in[1], &c);
+    int64_t given;
     if (call->in[1]->shape.rank > 1 || (told && c.n != count) ||
-        count > (uint32_t)y->rank)
+        count > (uint32_t)y->rank ||
+        (hearth_shape_count(&call->in[1]->shape, &given) &&
+         given != (int64_t)count))
         return hearth_fail(err, HEARTH_ESHAPE,
                            "the sizes are not one for each axis");
     if (axes != NULL)

@@ -174,6 +174,23 @@ static void repeats_have_one_number_for_each_axis(void **state)
     }
 }
 
+/* As with repeats: no axis, and one size. */
+static void sizes_are_one_for_each_axis(void **state)
+{
+    (void)state;
+    static const int32_t two = 2;
+    struct run r = {0};
+    struct ops_block *b = ops_block_new();
+    uint32_t in[2];
+    in[0] = ops_block_input(b, "x", HEARTH_I32, 0, scalar);
+    in[1] = ops_block_input(b, "sizes", HEARTH_I32, 0, scalar);
+    ops_block_output(b, ops_block_node(b, HEARTH_OP_CENTER_CROP_PAD, 2, in, 1));
+    give(&r, 0, HEARTH_I32, 0, NULL, &two);
+    give(&r, 1, HEARTH_I32, 0, NULL, &two);
+    assert_int_equal(run_graph(&r, ops_block_graph(b)), HEARTH_ESHAPE);
+    ops_block_free(b);
+}
+
 /* Its end is known, its start is a vector of none. */
 static void a_range_starts_somewhere(void **state)
 {
@@ -756,6 +773,7 @@ int main(void)
         cmocka_unit_test(a_shape_that_is_an_input_is_taken),
         cmocka_unit_test(repeats_have_one_number_for_each_axis),
         cmocka_unit_test(a_range_starts_somewhere),
+        cmocka_unit_test(sizes_are_one_for_each_axis),
         cmocka_unit_test(an_axis_that_data_tell_is_the_clients),
         cmocka_unit_test(axes_that_eval_refuses_are_the_clients_too),
         cmocka_unit_test(non_zero_finds_what_is_not_zero),
