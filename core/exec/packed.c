@@ -177,9 +177,7 @@ int hearth__packed_load(struct hearth__unit *u, struct hearth_exec_task *task,
     }
     held->pack = pack;
     held->to_warm = is_used_in_place(u);
-    if (held->to_warm)
-        hearth_pack_read_ahead(pack, LOWERED);
-    else
+    if (!held->to_warm)
         (void)hearth_pack_warm(pack, LOWERED, never, &with);
     const void *data = hearth_pack_section(pack, LOWERED, &bytes);
     with.lowered_stays = true;

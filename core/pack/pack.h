@@ -76,9 +76,6 @@ int hearth_pack_verify(const hearth_pack_t *pack, uint32_t kind,
  * faults. It may be in vain. <stop> as above; false: it was given up for it. */
 bool hearth_pack_warm(const hearth_pack_t *pack, uint32_t kind,
                       bool (*stop)(void *ctx), void *ctx);
-/* Has the system begin to read a section, the first few dozen megabytes of it
- * at the most, and does not wait for that. */
-void hearth_pack_read_ahead(const hearth_pack_t *pack, uint32_t kind);
 uint64_t hearth_pack_bytes(const hearth_pack_t *pack); /* of the file */
 
 /* ---- Writing ---- */

@@ -20,8 +20,6 @@
 #define HASH_PIECE (UINT64_C(1) << 20)
 #define WARM_PIECE (UINT64_C(4) << 20)
 #define WARM_SAMPLES 8
-#define AHEAD_PIECE (UINT64_C(256) << 10)
-#define AHEAD_MOST (UINT64_C(32) << 20)
 
 struct hearth_pack {
     uint32_t magic;
@@ -320,22 +318,6 @@ bool hearth_pack_warm(const hearth_pack_t *p, uint32_t kind,
     }
     hearth_free(scratch);
     return !stopped;
-}
-
-void hearth_pack_read_ahead(const hearth_pack_t *p, uint32_t kind)
-{
-    const struct hearth__pack_section *s = find(p, kind);
-    if (s == NULL || p->fd < 0)
-        return;
-    uint64_t bytes = s->bytes < AHEAD_MOST ? s->bytes : AHEAD_MOST;
-    if (!is_cold((const char *)p->base + s->offset, bytes))
-        return;
-    /* A call reads no more than the disk takes at once. */
-    for (uint64_t at = 0; at < bytes; at += AHEAD_PIECE) {
-        uint64_t n = bytes - at < AHEAD_PIECE ? bytes - at : AHEAD_PIECE;
-        (void)posix_fadvise(p->fd, (off_t)(s->offset + at), (off_t)n,
-                            POSIX_FADV_WILLNEED);
-    }
 }
 
 uint64_t hearth_pack_bytes(const hearth_pack_t *pack)

@@ -189,37 +189,6 @@ static void what_is_warmed_is_read_and_mapped(void **state)
     hearth_pack_close(&p);
 }
 
-/* Is every page of it in memory, mapped or not? */
-static bool is_read(const char *at, uint64_t bytes)
-{
-    unsigned char there[1];
-    bool all = true;
-    for (uint64_t i = 0; all && i < bytes; i += 4096)
-        all = mincore((void *)(uintptr_t)(at + i), 1, there) == 0 &&
-              (there[0] & 1) != 0;
-    return all;
-}
-
-static void what_is_read_ahead_comes_by_itself(void **state)
-{
-    hearth_pack_t *p;
-    uint64_t bytes;
-    (void)state;
-    assert_int_equal(put("one", 11 << 20, 'x'), HEARTH_OK);
-    int fd = open(file_of("one"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(fsync(fd), 0);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    close(fd);
-    assert_int_equal(hearth_pack_open(&p, packs, "one", &err), HEARTH_OK);
-    const char *data = hearth_pack_section(p, 9, &bytes);
-    hearth_pack_read_ahead(p, 9);
-    hearth_pack_read_ahead(p, 8); /* there is none */
-    for (int i = 0; i < 10000 && !is_read(data, bytes); i++)
-        usleep(1000); /* the disk's time; nobody else can tell */
-    assert_true(is_read(data, bytes));
-    hearth_pack_close(&p);
-}
-
 static void padding_is_counted_from_the_section(void **state)
 {
     hearth_pack_put_t *p;
@@ -681,7 +650,6 @@ int main(void)
     const struct CMUnitTest cases[] = {
         CASE(what_is_written_is_mapped_aligned_and_verifies),
         CASE(what_is_warmed_is_read_and_mapped),
-        CASE(what_is_read_ahead_comes_by_itself),
         CASE(padding_is_counted_from_the_section),
         CASE(a_change_of_any_byte_is_found),
         CASE(a_file_of_any_other_length_is_refused),
