@@ -37,6 +37,12 @@ static uint64_t hash(uint64_t before, const void *data, uint64_t bytes)
            hearth_hash64(data, (size_t)bytes, 0);
 }
 
+static uint64_t hash_shape(uint64_t before, const struct hearth_shape *s)
+{
+    return hash(before ^ (uint32_t)s->rank, s->dims,
+                s->rank > 0 ? (uint64_t)s->rank * sizeof s->dims[0] : 0);
+}
+
 /* The earlier item that <item> equals, or <item>, which is put in. */
 static uint32_t find(struct common *c, uint64_t hashed, uint32_t item,
                      bool (*equal)(struct hearth__ir *ir, uint32_t a,
@@ -70,8 +76,9 @@ static int unite_constants(struct common *c)
         if (v->kind != HEARTH_VALUE_WEIGHT || v->is_output || v->outer != 0 ||
             v->bytes == 0 || v->bytes > CONST_BYTES_MAX || v->info.data == NULL)
             continue;
-        c->same[i] = find(c, hash(v->info.dtype, v->info.data, v->bytes), i,
-                          equal_constants);
+        uint64_t h = hash_shape(v->info.dtype, &v->info.shape);
+        c->same[i] =
+            find(c, hash(h, v->info.data, v->bytes), i, equal_constants);
     }
     return rc;
 }
@@ -147,12 +154,19 @@ static bool may_go(struct hearth__ir *ir, const struct hearth__ir_node *n)
     return true;
 }
 
-static uint64_t hash_node(const struct hearth__ir_node *n)
+/* Of all that is compared: many nodes that differ in one thing only must not
+ * meet in one place. */
+static uint64_t hash_node(struct hearth__ir *ir,
+                          const struct hearth__ir_node *n)
 {
     uint64_t h = hash(n->op, n->inputs, n->input_count * sizeof *n->inputs);
     for (uint32_t i = 0; i < n->attr_count; i++)
         h = hash(h ^ n->attrs[i].key, n->attrs[i].data,
                  attr_bytes(&n->attrs[i]));
+    for (uint32_t k = 0; k < n->output_count; k++)
+        if (n->outputs[k] != HEARTH_NO_VALUE)
+            h = hash_shape(h ^ (k + 1),
+                           &hearth__ir_value(ir, n->outputs[k])->info.shape);
     return h;
 }
 
@@ -164,7 +178,7 @@ static void unite_node(struct common *c, uint32_t i)
             n->inputs[k] = c->same[n->inputs[k]];
     if (!may_go(c->ir, n))
         return;
-    uint32_t first = find(c, hash_node(n), i, equal_nodes);
+    uint32_t first = find(c, hash_node(c->ir, n), i, equal_nodes);
     if (first == i)
         return;
     const struct hearth__ir_node *m = hearth__ir_node(c->ir, first);
