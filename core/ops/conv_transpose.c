@@ -19,28 +19,6 @@ struct spread { /* spatial axes */
     int64_t in[6], kernel[6], stride[6], dilation[6], pad[6], out[6];
 };
 
-/* <n> integers of [<least>, INT32_MAX], or all <fallback>. */
-static int ints_of(const struct hearth_op_call *call, enum hearth_attr key,
-                   int n, int64_t least, int64_t fallback, int64_t *dst,
-                   struct hearth_error *err)
-{
-    uint32_t count;
-    const int64_t *v = hearth_attr_ints(call->graph, call->node, key, &count);
-    if (v != NULL && count != (uint32_t)n)
-        return hearth_fail(err, HEARTH_EMODEL,
-                           "%s has %" PRIu32 " numbers, it must have %d",
-                           hearth_attr_name(key), count, n);
-    for (int i = 0; i < n; i++) {
-        dst[i] = v == NULL ? fallback : v[i];
-        if (dst[i] < least || dst[i] > INT32_MAX)
-            return hearth_fail(err, HEARTH_EMODEL,
-                               "%s has the number %" PRId64
-                               ", which is out of range",
-                               hearth_attr_name(key), dst[i]);
-    }
-    return HEARTH_OK;
-}
-
 /* One axis: pad and out. <want>: the size that is asked for, or -1. */
 static int resolve_axis(struct spread *s, int i, const char *auto_pad,
                         int64_t more, int64_t pad_end, int64_t want,
@@ -91,8 +69,8 @@ static int resolve_kernel(const struct hearth_op_call *call,
                           const struct hearth_shape *w, struct spread *s,
                           struct hearth_error *err)
 {
-    int rc =
-        ints_of(call, HEARTH_ATTR_KERNEL_SHAPE, s->rank, 1, 1, s->kernel, err);
+    int rc = hearth__ops_ints_of(call, HEARTH_ATTR_KERNEL_SHAPE, s->rank, 1, 1,
+                                 s->kernel, err);
     uint32_t count;
     bool told = hearth_attr_ints(call->graph, call->node,
                                  HEARTH_ATTR_KERNEL_SHAPE, &count) != NULL;
@@ -132,15 +110,17 @@ static int resolve(const struct hearth_op_call *call,
     if (rc == HEARTH_OK)
         rc = resolve_kernel(call, w, s, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_STRIDES, s->rank, 1, 1, s->stride, err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_STRIDES, s->rank, 1, 1,
+                                 s->stride, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_DILATIONS, s->rank, 1, 1, s->dilation,
-                     err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_DILATIONS, s->rank, 1, 1,
+                                 s->dilation, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_PADS, 2 * s->rank, 0, 0, pads, err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_PADS, 2 * s->rank, 0, 0,
+                                 pads, err);
     if (rc == HEARTH_OK)
-        rc =
-            ints_of(call, HEARTH_ATTR_OUTPUT_PADDING, s->rank, 0, 0, more, err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_OUTPUT_PADDING, s->rank, 0,
+                                 0, more, err);
     const int64_t *want = hearth_attr_ints(call->graph, call->node,
                                            HEARTH_ATTR_OUTPUT_SHAPE, &count);
     /* Some exporters write batch and channels too. */

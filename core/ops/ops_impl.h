@@ -115,6 +115,12 @@ void hearth__ops_act_apply(const struct hearth__ops_act *act,
                            enum hearth__ops_kind kind, union hearth__ops_num *x,
                            int64_t n);
 
+/* <n> integers of [<least>, INT32_MAX] of an attribute, or all <fallback>;
+ * HEARTH_EMODEL. */
+int hearth__ops_ints_of(const struct hearth_op_call *call, enum hearth_attr key,
+                        int n, int64_t least, int64_t fallback, int64_t *dst,
+                        struct hearth_error *err);
+
 /* The output's shape, of which input 0 is the vector; infer's statuses. */
 int hearth__ops_shape_of_vector(const struct hearth_op_call *call,
                                 struct hearth_error *err);

@@ -11,28 +11,6 @@
 
 #define AXES (HEARTH_RANK_MAX - 2)
 
-/* <n> integers of [<least>, INT32_MAX], or all <fallback>. */
-static int ints_of(const struct hearth_op_call *call, enum hearth_attr key,
-                   int n, int64_t least, int64_t fallback, int64_t *dst,
-                   struct hearth_error *err)
-{
-    uint32_t count;
-    const int64_t *v = hearth_attr_ints(call->graph, call->node, key, &count);
-    if (v != NULL && count != (uint32_t)n)
-        return hearth_fail(err, HEARTH_EMODEL,
-                           "%s has %" PRIu32 " numbers, it must have %d",
-                           hearth_attr_name(key), count, n);
-    for (int i = 0; i < n; i++) {
-        dst[i] = v == NULL ? fallback : v[i];
-        if (dst[i] < least || dst[i] > INT32_MAX)
-            return hearth_fail(err, HEARTH_EMODEL,
-                               "%s has the number %" PRId64
-                               ", which is out of range",
-                               hearth_attr_name(key), dst[i]);
-    }
-    return HEARTH_OK;
-}
-
 /* ---- MaxUnpool: X [N,C,D..], indices, [shape of the result] ---- */
 
 /* The shape that the kernel gives, which is what indices count in. */
@@ -47,11 +25,14 @@ static int unpool_shape(const struct hearth_op_call *call,
                            "input of rank %" PRId32 " is not [N,C,D..]",
                            x->rank);
     /* 0: it has none, which is refused. */
-    int rc = ints_of(call, HEARTH_ATTR_KERNEL_SHAPE, rank, 1, 0, kernel, err);
+    int rc = hearth__ops_ints_of(call, HEARTH_ATTR_KERNEL_SHAPE, rank, 1, 0,
+                                 kernel, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_STRIDES, rank, 1, 1, stride, err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_STRIDES, rank, 1, 1, stride,
+                                 err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_PADS, 2 * rank, 0, 0, pads, err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_PADS, 2 * rank, 0, 0, pads,
+                                 err);
     *y = *x;
     for (int i = 0; rc == HEARTH_OK && i < rank; i++) {
         int64_t *d = &y->dims[i + 2];
@@ -176,13 +157,15 @@ struct image {
 static int image_attributes(const struct hearth_op_call *call, struct image *m,
                             struct hearth_error *err)
 {
-    int rc = ints_of(call, HEARTH_ATTR_STRIDES, m->rank, 1, 1, m->stride, err);
+    int rc = hearth__ops_ints_of(call, HEARTH_ATTR_STRIDES, m->rank, 1, 1,
+                                 m->stride, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_DILATIONS, m->rank, 1, 1, m->dilation,
-                     err);
-    return rc == HEARTH_OK ? ints_of(call, HEARTH_ATTR_PADS, 2 * m->rank, 0, 0,
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_DILATIONS, m->rank, 1, 1,
+                                 m->dilation, err);
+    return rc == HEARTH_OK
+               ? hearth__ops_ints_of(call, HEARTH_ATTR_PADS, 2 * m->rank, 0, 0,
                                      m->pads, err)
-                           : rc;
+               : rc;
 }
 
 /* Places of the block in the image. */

@@ -30,10 +30,9 @@ static int auto_pad_of(const struct hearth_op_call *call, enum auto_pad *pad,
                        text);
 }
 
-/* Reads <n> integers of at least <least> into dst, or gives all <fallback>. */
-static int ints_of(const struct hearth_op_call *call, enum hearth_attr key,
-                   int32_t n, int64_t least, int64_t fallback, int64_t *dst,
-                   struct hearth_error *err)
+int hearth__ops_ints_of(const struct hearth_op_call *call, enum hearth_attr key,
+                        int32_t n, int64_t least, int64_t fallback,
+                        int64_t *dst, struct hearth_error *err)
 {
     uint32_t count;
     const int64_t *v = hearth_attr_ints(call->graph, call->node, key, &count);
@@ -60,16 +59,19 @@ static int read_attributes(const struct hearth_op_call *call,
                            struct hearth_error *err)
 {
     int32_t n = win->rank;
-    int rc = ints_of(call, HEARTH_ATTR_STRIDES, n, 1, 1, win->stride, err);
+    int rc = hearth__ops_ints_of(call, HEARTH_ATTR_STRIDES, n, 1, 1,
+                                 win->stride, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_DILATIONS, n, 1, 1, win->dilation, err);
+        rc = hearth__ops_ints_of(call, HEARTH_ATTR_DILATIONS, n, 1, 1,
+                                 win->dilation, err);
     if (rc == HEARTH_OK)
-        rc = ints_of(call, HEARTH_ATTR_PADS, 2 * n, 0, 0, pads, err);
+        rc =
+            hearth__ops_ints_of(call, HEARTH_ATTR_PADS, 2 * n, 0, 0, pads, err);
     if (rc != HEARTH_OK)
         return rc;
     /* A pool without a kernel_shape is told here: 0 is out of range. */
-    rc = ints_of(call, HEARTH_ATTR_KERNEL_SHAPE, n, w == NULL, 0, win->kernel,
-                 err);
+    rc = hearth__ops_ints_of(call, HEARTH_ATTR_KERNEL_SHAPE, n, w == NULL, 0,
+                             win->kernel, err);
     for (int32_t i = 0; rc == HEARTH_OK && w != NULL && i < n; i++) {
         int64_t k = w->dims[i + 2];
         if (win->kernel[i] == 0 && k > 0)
